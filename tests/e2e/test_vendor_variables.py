@@ -7,6 +7,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+from msgspec.structs import replace
 
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.errors import BadConfiguration
@@ -45,6 +46,12 @@ DEFAULT_REGION = {"AWS_DEFAULT_REGION": "eu-north-1"}
             REGION | {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
             "s3://bucket/key",
             {},
+            ("s3", "https://s3.dualstack.eu-central-1.amazonaws.com", "eu-central-1"),
+        ),
+        (
+            REGION | ENDPOINT | {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+            "bucket/key",
+            {"provider": "aws"},
             ("s3", "https://s3.dualstack.eu-central-1.amazonaws.com", "eu-central-1"),
         ),
         (
@@ -121,6 +128,10 @@ def test_the_configuration_file_of_aws(
     options = ConnectOptions(vendor_settings=find_vendor_settings(environ, tmp_path))
     _, settings = resolve_target("s3://bucket/key", options)
     assert (settings.endpoint, settings.region, settings.addressing) == expected
+    _, settings = resolve_target("bucket/key", replace(options, provider="aws"))
+    style = "path" if "AWS_PROFILE" in environ else "virtual"  # by addressing_style
+    host = "s3.dualstack" if "AWS_PROFILE" in environ else "s3"
+    assert (settings.endpoint, settings.addressing) == (f"https://{host}.{expected[1]}.amazonaws.com", style)
 
 
 def test_the_configuration_file_of_ossutil(tmp_path: Path) -> None:

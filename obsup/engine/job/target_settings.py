@@ -131,7 +131,8 @@ def _addressing(
     """Return the given style, or that of the vendor's files for its targets, or the default of the endpoint."""
     if connecting.addressing != "auto":
         return connecting.addressing
-    style = connecting.of_vendor(provider, "addressing") if not store else None
+    is_vendors = not store or STORES[store].family is None
+    style = connecting.of_vendor(provider, "addressing") if is_vendors else None
     if style == "path":
         return "path"
     if style == "virtual" and can_be_virtual(endpoint, bucket):
@@ -249,21 +250,22 @@ def _endpoint(
 
 def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:
     """Return the endpoint of *service*. Raises BadConfiguration, which names what it lacks."""
-    region = connecting.region or (
-        connecting.of_vendor(service.provider, "region") if service.family is None else None
-    )
+    region, form = connecting.region, service.endpoint
+    if service.family is None:
+        # Of the vendor itself, whose tools' settings apply.
+        region = region or connecting.of_vendor(service.provider, "region")
+        form = connecting.of_vendor(service.provider, "public_endpoint") or form
     values = {"region": region, "account": connecting.account}
-    missing = [name for name, value in values.items() if not value and f"{{{name}}}" in service.endpoint]
-    if service.endpoint and not missing:
-        return service.endpoint.format(**values)
-    if not service.endpoint:
+    missing = [name for name, value in values.items() if not value and f"{{{name}}}" in form]
+    if form and not missing:
+        return form.format(**values)
+    if not form:
         raise _no_endpoint(
             "it, as the server or the provider's console shows it, with --endpoint https://HOST"
         )
-    form = service.endpoint.format(region="REGION", account="ACCOUNT")
     raise BadConfiguration(
         f"no {missing[0]} given for {service.title}",
-        f"Its endpoint is {form}",
+        f"Its endpoint is {form.format(region='REGION', account='ACCOUNT')}",
         NextStep(f"give it with --{missing[0]}"),
     )
 
