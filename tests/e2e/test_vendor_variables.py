@@ -171,6 +171,20 @@ def test_an_upload_and_config_show_use_the_same(
     assert shown["ca_bundle"] == [certifi.where(), "environment variable REQUESTS_CA_BUNDLE"]
 
 
+def test_config_show_names_what_a_service_determines(shell: Shell) -> None:
+    """The endpoint and the region of AWS's tools are not those of another service."""
+    variables = {**ENDPOINT, **REGION, "OBSUP_ENDPOINT": "", "AWS_USE_DUALSTACK_ENDPOINT": "true"}
+    aws, r2 = (
+        shell.run("config", "show", OBSUP_PROVIDER=name, OBSUP_ACCOUNT="0123", **variables).out
+        for name in ("aws", "r2")
+    )
+    assert "\nendpoint\thttps://0123.r2.cloudflarestorage.com\tservice r2\n" in r2
+    assert "\nregion\tauto\tservice r2\n" in r2
+    dualstack = "environment variable AWS_USE_DUALSTACK_ENDPOINT"
+    assert f"\nendpoint\thttps://s3.dualstack.eu-central-1.amazonaws.com\t{dualstack}\n" in aws
+    assert "\nregion\teu-central-1\tenvironment variable AWS_REGION\n" in aws
+
+
 def test_the_profile_of_obsup_selects_that_of_aws(
     shell: Shell, sandbox: Sandbox, home: Path, make_file: Callable[..., Path]
 ) -> None:

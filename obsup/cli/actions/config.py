@@ -14,6 +14,7 @@ import click
 from obsup.cli.arguments.command import Command
 from obsup.cli.arguments.options import Option
 from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
+from obsup.cli.arguments.store_defaults import with_defaults_of_store
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
 from obsup.dialects.registry import STORES, VENDORS
@@ -32,8 +33,6 @@ from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import create_missing_folders, is_special
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
-from obsup.store.http.settings import ConnectionSettings
-from obsup.store.http.tls_files import find_ca_bundle
 from obsup.text import one_line, quoted, without_password
 from obsup.vendor_names import DEFAULT_PROVIDER
 
@@ -256,7 +255,7 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     rows.append(effective_profile(upload))
     of_vendors = vendor_settings_of(upload.params["profile"], upload.params["config_path"])
     provider = _provider(upload, of_vendors)
-    shown = (_or_vendors(one, of_vendors, provider) for one in settings)
+    shown = with_defaults_of_store(settings, upload.params, of_vendors, provider)
     rows += [one._replace(value=_masked(one.name, one.value)) for one in shown]
     rows += _credentials(upload, provider)
     if as_json:
@@ -266,22 +265,6 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     for one in rows:
         output.print_result(f"{one.name}\t{_shown(one.value)}\t{one.origin}")
     return 0
-
-
-def _or_vendors(
-    setting: EffectiveSetting, of_vendors: tuple[VendorSetting, ...], provider: str
-) -> EffectiveSetting:
-    """Return what the tools of a vendor use, which applies to its targets if nothing of obsup has a value."""
-    if setting.value not in (None, "auto"):
-        return setting
-    bundle = find_ca_bundle(ConnectionSettings(), os.environ) if setting.name == "ca_bundle" else None
-    if bundle is not None:
-        return EffectiveSetting(setting.name, bundle[0], f"environment variable {bundle[1]}")
-    nearest = sorted(of_vendors, key=lambda one: one.vendor != provider)
-    for one in nearest:
-        if one.name == setting.name:
-            return EffectiveSetting(one.name, one.value, f"{one.origin} (targets of {one.vendor} only)")
-    return setting
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,59 @@
+"""What applies to a store if no setting of obsup has a value: as ``config show`` prints it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from obsup.cli.arguments.settings import EffectiveSetting
+from obsup.dialects.registry import STORES
+from obsup.dialects.stores import StoreService
+from obsup.dialects.vendor import VendorSetting
+from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.tls_files import find_ca_bundle
+
+
+def with_defaults_of_store(
+    settings: Iterable[EffectiveSetting],
+    given: Mapping[str, Any],
+    of_vendors: tuple[VendorSetting, ...],
+    provider: str,
+) -> Iterator[EffectiveSetting]:
+    """Yield *settings*; those without a value have what variables, the tools of a vendor, or a named service determine.
+
+    *given* are the values of the options. The settings of a vendor's tools apply to its targets only.
+    """
+    service = STORES.get(given["provider"])
+    bundle = find_ca_bundle(ConnectionSettings(), os.environ)
+    found = {"ca_bundle": (bundle[0], f"environment variable {bundle[1]}")} if bundle is not None else {}
+    if service is not None:
+        found |= _of_service(service, given, of_vendors)
+    else:
+        for one in sorted(of_vendors, key=lambda one: one.vendor != provider):
+            found.setdefault(one.name, (one.value, f"{one.origin} (targets of {one.vendor} only)"))
+    for setting in settings:
+        has_value = setting.value not in (None, "auto")
+        yield (
+            setting
+            if has_value or setting.name not in found
+            else EffectiveSetting(setting.name, *found[setting.name])
+        )
+
+
+def _of_service(
+    service: StoreService, given: Mapping[str, Any], of_vendors: tuple[VendorSetting, ...]
+) -> dict[str, tuple[str, str]]:
+    """Return values and origins of what *service* determines. A vendor's own service uses its tools' settings, too."""
+    is_vendors = service.family is None
+    own = [
+        one for one in of_vendors if is_vendors and one.vendor == service.provider and one.name != "endpoint"
+    ]
+    found = {one.name: (one.value, one.origin) for one in reversed(own)}
+    form, origin = found.pop("public_endpoint", (service.endpoint, f"service {service.name}"))
+    region = given["region"] or found.get("region", ("REGION", ""))[0]
+    if form:
+        found["endpoint"] = form.format(region=region, account=given["account"] or "ACCOUNT"), origin
+    if service.family is not None and service.family.region and "{region}" not in form:
+        found["region"] = service.family.region, f"service {service.name}"
+    return found
