@@ -205,6 +205,7 @@ def test_a_refused_connection_ends_the_checks(shell: Shell) -> None:
     outcome = shell.run("doctor", "bucket", "--endpoint", "http://127.0.0.1:9", "--json")
     assert outcome.code == 75
     assert list(findings(outcome)) == ["endpoint", "DNS", "connection"]
+    assert "kept failing" not in outcome.err  # the check is not repeated
 
 
 def test_another_signature_is_suggested(sandbox: Sandbox, shell: Shell) -> None:

@@ -68,8 +68,8 @@ def record(source: Path, number: int, etag: str) -> None:
         ([PART] * 3, ("--parts", "4"), "part 4 is missing"),
         ([PART, PART // 2, PART], (), "part 2 has the wrong size"),
         ([PART, PART, PART * 2], (), "part 3 has the wrong size"),
-        ([PART] * 3, ("--expect-size", "500000"), "together they have 600000 bytes, not 500000"),
-        ([PART] * 3, ("bigfile",), "together they have 600000 bytes, not 1000000"),
+        ([PART] * 3, ("--expect-size", "500000"), "the parts together have 600000 bytes, not 500000"),
+        ([PART] * 3, ("bigfile",), "the parts together have 600000 bytes, not 1000000"),
         ([PART] * 2, ("--etag", "3:" + "0" * 32), "part 3 is missing; parts 1-2 are not expected"),
         ([], ("--parts", "2"), "parts 1-2 are missing"),
     ],
@@ -85,6 +85,7 @@ def test_an_incomplete_list_is_reported_and_the_upload_kept(
     outcome = inside.run("complete", *sources, "bucket/key", "--upload-id", upload_id, *options)
     assert (outcome.code, outcome.out) == (65, "")
     assert f"cannot assemble the object: {fault}." in outcome.err
+    assert ("the SOURCE of these parts" in outcome.err) == ("together" in fault)
     assert sandbox.uploads() == before
     assert not sandbox.object_path("bucket", "key").exists()
 

@@ -59,11 +59,13 @@ def _files_of_options(ctx: click.Context) -> dict[str, Path]:
 
 
 def check_order(ctx: click.Context) -> None:
-    """Raise UsageError for a SOURCE that is too long, and if the two are swapped: only TARGET is an existing file."""
+    """Raise UsageError for a SOURCE that is too long, and if the two are swapped: TARGET is - or an existing file."""
     *sources, target = _named(ctx)
     fault = next(filter(None, map(too_long, sources)), "")
     if fault:
         raise click.UsageError(fault, ctx)
+    if len(sources) == 1 and target == "-" and not ctx.params.get("from_command"):
+        raise click.UsageError("TARGET is -, which is standard input: SOURCE comes first", ctx)
     if len(sources) != 1 or sources[0] in ("", "-") or ctx.params.get("from_command"):
         return
     from obsup.local.files.existing import exists, is_file  # help needs no other package

@@ -33,6 +33,11 @@ def run_check(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, check())
     except NetworkError as exc:
-        return Finding(name, str(exc), as_error(exc, doing=f"connecting to the store ({name})"))
+        error = as_error(exc, doing=f"connecting to the store ({name})")
+        if error.retryable:
+            error = type(error)(
+                error.what, "The check is made once; other commands retry for --retry-for", error.next_step
+            )
+        return Finding(name, str(exc), error)
     except ObsupError as exc:
         return Finding(name, exc.what, exc)

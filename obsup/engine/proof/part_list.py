@@ -60,12 +60,15 @@ def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[S
     """
     parts = {one.number: one for one in listed}
     faults = [*_count_faults(parts, expected), *_size_faults(parts, expected), *_etag_faults(parts, expected)]
-    faults = faults or _sum_faults(parts, expected)
+    step = run_again("send the parts named above again")
+    if not faults:
+        faults = _sum_faults(parts, expected)
+        step = run_again("send the missing parts, or give the SOURCE of these parts or their --expect-size")
     if faults:
         raise DataMismatch(
             f"{CANNOT_ASSEMBLE}{'; '.join(faults)}",
             "An object assembled from these parts would not be the source; the upload is unchanged",
-            run_again("send the parts named above again"),
+            step,
         )
     return [parts[number] for number in sorted(parts)]
 
@@ -146,7 +149,7 @@ def _sum_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> lis
     total = sum(one.size for one in parts.values())
     if expected.size in (None, total):
         return []
-    return [f"together they have {total} bytes, not {expected.size}"]
+    return [f"the parts together have {total} bytes, not {expected.size}"]
 
 
 def _etag_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> Iterator[str]:

@@ -154,6 +154,13 @@ CASES = (
         fix="obsup part bigfile bucket/key --part-number 2",
     ),
     Case(
+        "engine/proof/part_list: check_parts 2",
+        65,
+        before="obsup init bucket/key; obsup part bigfile bucket/key --upload-id $id --part-number 1 --parts 2",
+        command="obsup complete bigfile bucket/key --upload-id $id",
+        fix="obsup part bigfile bucket/key --upload-id $id --part-number 2 --parts 2",
+    ),
+    Case(
         "engine/steps/completion_checks: _differing",
         65,
         before="obsup init bucket/key; head -c 150000 bigfile > a; head -c 150000 /dev/urandom > b; "
