@@ -46,7 +46,7 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "module", ["engine/batch/process_worker.py", pytest.param("local/processes/worker.py", marks=SLOW)]
+    "module", ["engine/batch/group_worker.py", pytest.param("local/processes/worker.py", marks=SLOW)]
 )
 def test_a_batch_needs_no_extra_processes(
     module: str, shell: Shell, sandbox: Sandbox, tmp_path: Path

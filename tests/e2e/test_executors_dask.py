@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 
 import obsup
+from obsup.engine.batch.file_groups import MAX_GROUP_FILES
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
 from tests.servers.free_ports import find_ports
 from tests.support import waiting
+from tests.support.batch import assert_stored, count_operations, json_results, make_files
 from tests.support.dask_cluster import LONG_S, dask_cluster, keys_of, other_obsup
 from tests.support.next_lines import printed_command
 from tests.support.shell import Outcome, Shell
@@ -380,3 +382,27 @@ def test_a_local_cluster_without_credentials(
     output = log.read_text() + outcome.err + refused.err
     assert sandbox.secret_key not in output
     assert "Signature" not in output
+
+
+def test_a_batch_whose_workers_fail(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
+    """One has no keys, one is killed with a group of small files: the third sends these, and each file ends once."""
+    names = [f"tree/{number:03}" for number in range(400)]
+    make_files(shell, *names)
+    sandbox.add_fault("delay=0.02,op=put,times=always")
+    with dask_cluster(tmp_path / "cluster", {}, workers=1) as cluster:
+        cluster.start_workers(2, (), **keys_of(shell))
+        executor = f"dask:{cluster.address},workers=3,wait={LONG_S}s"
+        upload = shell.begin("upload", "-r", "tree", "bucket/p/", "--executor", executor, "--json")
+        wait_for(lambda: count_operations(sandbox)["put"] > 80)
+        cluster.kill(-1)
+        out, err = upload.communicate(timeout=LONG_S)
+    files, batch = json_results(Outcome(upload.returncode, out, err))
+    assert (upload.returncode, batch["sent"], batch["failed"]) == (0, len(names), 0), err
+    assert set(files) == set(names)
+    assert_stored(shell, sandbox, "p/", names)
+    assert re.search(
+        r"the Dask worker \S+ gets no more work, because it alone failed: no credentials", err
+    ), err
+    # At most two groups were in flight at the worker that was killed, and waited at it.
+    assert count_operations(sandbox)["put"] <= len(names) + 2 * MAX_GROUP_FILES
+    assert sandbox.uploads() == []

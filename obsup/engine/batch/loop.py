@@ -9,10 +9,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from obsup.engine.batch.file_groups import FileGroups
 from obsup.engine.batch.known_files import KnownFiles, PendingFile, take_files
 from obsup.engine.batch.outcome import ALREADY_UPLOADED, BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
-from obsup.engine.batch.process_pool import MIN_FILES, BatchProcesses
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES
 from obsup.engine.job.context import UploadContext
@@ -69,7 +69,7 @@ class BatchLoop:
         upload: UploadFile,
         known_files: KnownFiles,
         pool: Pool,
-        process_pool: BatchProcesses,
+        groups: FileGroups,
     ) -> None:
         self._shared = request.shared
         self._fail_fast = request.fail_fast
@@ -77,7 +77,7 @@ class BatchLoop:
         self._upload_file = upload
         self._known_files = known_files
         self._pool = pool
-        self._process_pool = process_pool
+        self._groups = groups
         self._stop = context.stop
         self._observe = context.observe
         self._report = report
@@ -104,8 +104,8 @@ class BatchLoop:
                     self._start_uploads()
                 elif self._lists_unstarted:
                     self._continue_walk()
-                self._process_pool.forward_stop()
-                is_idle = not self._in_flight and not self._process_pool.in_flight
+                self._groups.forward_stop()
+                is_idle = not self._in_flight and not self._groups.in_flight
                 if is_idle and (self._is_done if self._stop.reason is None else self._is_listed):
                     break
                 self._handle_messages(wait_s=POLL_S)
@@ -114,8 +114,8 @@ class BatchLoop:
         self._summary.ended_by = self._summary.ended_by or self._stop.reason
         for files in self._in_flight.values():
             self._end_unfinished(files)
-        for group in self._process_pool.in_flight.values():
-            self._end_unfinished(group.files)
+        for group in self._groups.in_flight.values():
+            self._end_unfinished(group)
         self._report_unstarted(file for queue in self._queues for file, *_ in queue)
         if self._summary.ended_by is None and self._summary.files != self._entry_count:
             raise AssertionError(f"{self._entry_count} files were found, but {self._summary.files} ended")
@@ -140,7 +140,7 @@ class BatchLoop:
             self._large_in_flight += 1
             self._start([self._large.popleft()], self._pool.start_large)
         self._pool.shares.has_small_files = bool(self._medium or self._small)
-        self._submit_to_processes()
+        self._submit_groups()
         while (pending := self._next_queue()) and self._small_in_flight < self._small_file_limit():
             self._start(self._take_group(pending), self._pool.start_small)
             self._handle_messages()
@@ -154,7 +154,7 @@ class BatchLoop:
 
     def _next_queue(self) -> deque[PendingFile]:
         """Return the queue from which this process sends next; the small files belong to the others, if there are."""
-        return self._medium if self._medium or self._process_pool.is_open else self._small
+        return self._medium if self._medium or self._groups.is_open else self._small
 
     @property
     def _small_in_flight(self) -> int:
@@ -163,19 +163,17 @@ class BatchLoop:
     def _small_file_limit(self) -> int:
         """Return how many uploads of small files this process may have in flight: half if others have some, too."""
         limit = self._pool.small_file_limit()
-        return max(1, limit // 2) if self._process_pool.in_flight else limit
+        return max(1, limit // 2) if self._groups.in_flight else limit
 
-    def _submit_to_processes(self) -> None:
-        """Submit small files to other processes if enough of them wait."""
-        if len(self._small) >= MIN_FILES:
-            self._process_pool.start()
-        while self._small and self._process_pool.has_room():
-            reserved = self._small_file_limit() if self._medium else 0
-            jobs = self._pool.small_file_limit() - min(self._small_in_flight, reserved)
-            future = self._process_pool.submit(self._small, jobs=jobs)
-            if future is None:
-                return
+    def _submit_groups(self) -> None:
+        """Submit small files to other processes as long as they have room."""
+        while (future := self._groups.submit(self._small, self._jobs_of_groups)) is not None:
             future.add_done_callback(self._inbox.put)
+
+    def _jobs_of_groups(self) -> int:
+        """Return how many small files other processes may have in flight."""
+        reserved = self._small_file_limit() if self._medium else 0
+        return self._pool.small_file_limit() - min(self._small_in_flight, reserved)
 
     def _take_group(self, pending: deque[PendingFile]) -> list[PendingFile]:
         """Take the next files for one thread: only one if few are left, so that all threads are busy."""
@@ -223,8 +221,8 @@ class BatchLoop:
 
     def _collect(self, future: Future[Any]) -> None:
         """Count the outcomes of an upload, or of a group of another process."""
-        if future in self._process_pool.in_flight:
-            outcomes: Iterable[FileOutcome] = self._process_pool.collect(future, self._small, self._medium)
+        if future in self._groups.in_flight:
+            outcomes: Iterable[FileOutcome] = self._groups.collect(future, self._small, self._medium)
             self._known_files.record(outcomes)
         else:
             files = self._in_flight.pop(future)

@@ -92,7 +92,7 @@ class Pool:
         self._small = small
         self._large = large
         self._files_per_slot = files_per_slot
-        self._workers = workers
+        self.workers = workers
 
     def small_file_limit(self) -> int:
         """Return how many small files may be in flight now, in addition to the large files."""
@@ -112,8 +112,8 @@ class Pool:
         """Shut down the workers; if *wait*, wait for the uploads in flight."""
         for executor, _sender in (self._large, self._small):
             executor.shutdown(wait=wait, cancel_futures=True)
-        if self._workers is not None:
-            self._workers.close(wait=wait)
+        if self.workers is not None:
+            self.workers.close(wait=wait)
 
 
 class _PoolSender:

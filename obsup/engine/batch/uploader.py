@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.batch.bucket_index import empty_index
+from obsup.engine.batch.file_groups import FileGroups, open_groups
 from obsup.engine.batch.file_upload import FileUploader, compare_file
 from obsup.engine.batch.known_files import KnownFiles, open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.pool import Pool, open_pool
-from obsup.engine.batch.process_pool import BatchProcesses
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
@@ -70,16 +70,10 @@ class BatchUploader:
             context = UploadContext(self._connection, template, self._observe, stop, self._limit, self._clock)
             pool = open_pool(context)
             resources.callback(lambda: pool.close(wait=not stop.is_over))
-            process_pool = BatchProcesses(
-                request,
-                self._connection.settings,
-                stop,
-                is_limited=self._limit is not None,
-                observe=self._process_observer(pool),
-            )
-            resources.callback(lambda: process_pool.close(wait=not stop.is_over))
+            groups = open_groups(context, request, pool, self._group_observer(pool))
+            resources.callback(lambda: groups.close(wait=not stop.is_over))
             file_uploader = FileUploader(context, request.shared, concurrency=pool.concurrency)
-            loop = BatchLoop(context, request, report, file_uploader.upload, known_files, pool, process_pool)
+            loop = BatchLoop(context, request, report, file_uploader.upload, known_files, pool, groups)
             summary = loop.run()
         summary.seconds = self._monotonic() - started
         return summary
@@ -94,7 +88,7 @@ class BatchUploader:
             note=lambda text: self._connection.learned.note(text, self._observe),
         )
 
-    def _process_observer(self, pool: Pool) -> events.Observer:
+    def _group_observer(self, pool: Pool) -> events.Observer:
         """Return the observer of events from other processes: throttling there slows down this process, too."""
 
         def observe(event: events.Event) -> None:
@@ -128,8 +122,7 @@ def compare_batch(
         known_files = KnownFiles(request, connection.store.dialect, index, None, observe)
         pool = open_pool(context)
         resources.callback(lambda: pool.close(wait=not stop.is_over))
-        no_processes = BatchProcesses(request, connection.settings, stop, is_limited=True)
         compare = partial(compare_file, context, request.shared)
-        summary = BatchLoop(context, request, report, compare, known_files, pool, no_processes).run()
+        summary = BatchLoop(context, request, report, compare, known_files, pool, FileGroups(None)).run()
     summary.seconds = time.monotonic() - started
     return summary

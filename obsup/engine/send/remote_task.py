@@ -113,8 +113,8 @@ def _send_part(task: PartTask) -> Receipt:
     send_options = SendOptions(
         replace(to_send.digests, crc64=True) if is_unproven else to_send.digests,
         to_send.content_md5,
-        observe=_record_event,
-        gate=_thread_limit(task.rate),
+        observe=record_event,
+        gate=set_thread_limit(task.rate),
     )
     if task.presigned is None:
         connection = _connection(task.settings)
@@ -132,8 +132,8 @@ def _put_object(task: ObjectTask) -> Finished:
     request, stat = task.request, task.stat
     if not task.is_local:
         stat = _stat_same_file(request.source, stat, request.link_free)
-    limit = _thread_limit(task.rate)
-    context = UploadContext(_connection(task.settings), request, _record_event, StopSignal(), limit)
+    limit = set_thread_limit(task.rate)
+    context = UploadContext(_connection(task.settings), request, record_event, StopSignal(), limit)
     context = replace(context, source_digests=task.source_digests, since_s=task.since_s)
     return put_file(context, stat)
 
@@ -150,19 +150,21 @@ def _stat_same_file(path: Path, planned: SourceStat, link_free: int) -> SourceSt
 
 
 class _Thread(threading.local):
-    """The rate limit of a thread, and the events of the task that it runs."""
+    """The rate limit of a thread, the events of the task that it runs, and how many are recorded at most."""
 
     limit: RateLimit | None = None
     recorded: list[events.Event] | None = None
+    most: int | None = None
 
 
 # All threads of a worker share one connection, and with it one observer; each thread runs one task at a time.
 _thread = _Thread()
 
 
-def _thread_limit(rate: Rate | None) -> RateLimit | None:
+def set_thread_limit(rate: Rate | None) -> RateLimit | None:
     """Return the limit of this thread, with *rate* from now on: what one task sent too fast delays the next one."""
     if rate is None:
+        _thread.limit = None
         return None
     if _thread.limit is None:
         _thread.limit = RateLimit(rate)
@@ -170,21 +172,42 @@ def _thread_limit(rate: Rate | None) -> RateLimit | None:
     return _thread.limit
 
 
-def _record_event(event: events.Event) -> None:
+@contextmanager
+def sharing_limit(limit: RateLimit | None) -> Iterator[None]:
+    """Apply *limit*, that of another thread, to the calling thread while inside."""
+    previous, _thread.limit = _thread.limit, limit
+    try:
+        yield
+    finally:
+        _thread.limit = previous
+
+
+def limit_of_thread(size: int) -> int:
+    """Apply the limit of the calling thread, for a context that threads share. See ``UploadContext.limit``."""
+    return size if _thread.limit is None else _thread.limit(size)
+
+
+def record_event(event: events.Event) -> None:
     """Record *event* for the report of this thread's task: requests, retries and notices, but not progress."""
     recorded = _thread.recorded
     if recorded is None:
         return
-    if isinstance(event, events.Requested):
-        event = replace(event, host=socket.gethostname())
-    if isinstance(event, events.Requested | events.Retried | events.Noted):
-        del recorded[MAX_EVENTS - 1 :]
+    inner = events.of_one(event)
+    if isinstance(inner, events.Requested):
+        inner = replace(inner, host=socket.gethostname())
+        event = replace(event, event=inner) if isinstance(event, events.OfFile) else inner
+    if isinstance(inner, events.Requested | events.Retried | events.Noted):
+        if _thread.most is not None:
+            del recorded[_thread.most - 1 :]
         recorded.append(event)
 
 
 @contextmanager
-def _recording_events() -> Iterator[list[events.Event]]:
-    recorded = _thread.recorded = list[events.Event]()
+def recording_events(
+    recorded: list[events.Event], *, most: int | None = MAX_EVENTS
+) -> Iterator[list[events.Event]]:
+    """Append the events of this thread to *recorded* while inside, at most *most*."""
+    _thread.recorded, _thread.most = recorded, most
     try:
         yield recorded
     finally:
@@ -192,23 +215,27 @@ def _recording_events() -> Iterator[list[events.Event]]:
 
 
 def _report_of(work: Callable[[], Receipt | Finished]) -> WorkerReport:
-    """Run *work* and return its report. A failure names this host and has no cause, which could hold a signed URL."""
-    with _recording_events() as recorded:
+    """Run *work* and return its report."""
+    with recording_events([]) as recorded:
         try:
             return WorkerReport(work(), recorded=tuple(recorded))
         except ObsupError as exc:
-            failure = exc
+            failure = with_host(exc)
+    return WorkerReport(failure=failure, recorded=tuple(recorded))
+
+
+def with_host(failure: ObsupError) -> ObsupError:
+    """Return a copy of *failure* that names this host and has no cause, which could hold a signed URL."""
     why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
-    copy = type(failure)(failure.what, why, failure.next_step, failure.refusal)
-    return WorkerReport(failure=copy, recorded=tuple(recorded))
+    return type(failure)(failure.what, why, failure.next_step, failure.refusal)
 
 
 def _open_store(task: PartTask) -> PartStore:
     settings = task.settings
     if task.presigned is None:
         return _connection(settings).store
-    inner = PresignedStore(settings.dialect, _transport(settings.network), task.presigned, _record_event)
-    return _RetryingPartStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=_sleep))
+    inner = PresignedStore(settings.dialect, _transport(settings.network), task.presigned, record_event)
+    return _RetryingPartStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=sleep))
 
 
 # All threads of a worker share a connection: the lock keeps two of them from opening the same one.
@@ -218,7 +245,7 @@ _open_transport_once = lru_cache(maxsize=8)(Transport)
 
 @lru_cache(maxsize=8)
 def _connect_once(settings: StoreSettings) -> Connection:
-    return connect(settings, sleep=_sleep, observe=_record_event)
+    return connect(settings, sleep=sleep, observe=record_event)
 
 
 def _connection(settings: StoreSettings) -> Connection:
@@ -231,7 +258,8 @@ def _transport(settings: ConnectionSettings) -> Transport:
         return _open_transport_once(settings)
 
 
-def _sleep(seconds: float) -> bool:
+def sleep(seconds: float) -> bool:
+    """Sleep; nothing stops a worker."""
     time.sleep(seconds)
     return False
 
@@ -247,7 +275,7 @@ class _RetryingPartStore:
         self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         attempts = Attempts(
-            self._policy, FailureRecovery(FixedCredentials(Credentials("", "")), ServerClock()), _record_event
+            self._policy, FailureRecovery(FixedCredentials(Credentials("", "")), ServerClock()), record_event
         )
 
         def send() -> Stored:

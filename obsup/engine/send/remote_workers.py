@@ -112,7 +112,7 @@ class RemoteWorkers:
         read_gate: Gate | None = None,
     ) -> None:
         self._backend = backend
-        self._settings = settings
+        self.settings = settings
         self._sign = sign
         self._rate = rate
         self._observe = observe
@@ -124,6 +124,11 @@ class RemoteWorkers:
         """See Workers."""
         return self._backend.size
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the workers see the files of this host."""
+        return self._backend.is_local
+
     def _rate_of(self, share: float) -> Rate | None:
         return self._rate.divided(1 / share) if self._rate is not None else None
 
@@ -134,7 +139,7 @@ class RemoteWorkers:
         def make_call(share: float) -> WorkerCall:
             presigned = self._presigned(part) if self._sign is not None else None
             rate, is_local = self._rate_of(share), self._backend.is_local
-            return run_part_task, PartTask(part, self._settings, presigned, rate, is_local)
+            return run_part_task, PartTask(part, self.settings, presigned, rate, is_local)
 
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
@@ -161,10 +166,18 @@ class RemoteWorkers:
         def make_call(share: float) -> WorkerCall:
             rate = self._rate_of(share)
             return run_object_task, ObjectTask(
-                request, self._settings, stat, context.since_s, rate, digests, is_local
+                request, self.settings, stat, context.since_s, rate, digests, is_local
             )
 
         return self._submit(_PendingTask(str(request.target), 1, make_call, context.observe))
+
+    def submit(self, make_call: Callable[[Rate | None, bool], WorkerCall]) -> Future[Any]:
+        """Run a call in a worker, once.
+
+        *make_call* gets its share of the rate limit, and whether the worker sees the files of this host.
+        """
+        is_local = self._backend.is_local
+        return self._backend.submit(lambda share: make_call(self._rate_of(share), is_local))
 
     def close(self, *, wait: bool) -> None:
         """See Workers."""

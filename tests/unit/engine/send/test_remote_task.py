@@ -231,9 +231,9 @@ def test_a_redirect_does_not_expose_the_signed_url(sandbox: Sandbox, part: PartT
 
 def test_the_tasks_of_a_thread_share_a_rate_limit() -> None:
     """A new one for each task would allow a burst at the beginning of each part."""
-    first = remote_module._thread_limit(constant_rate(1000.0))
-    second = remote_module._thread_limit(constant_rate(500.0))
+    first = remote_module.set_thread_limit(constant_rate(1000.0))
+    second = remote_module.set_thread_limit(constant_rate(500.0))
     assert first is second
     assert second is not None
     assert second.rate == constant_rate(500.0)
-    assert remote_module._thread_limit(None) is None
+    assert remote_module.set_thread_limit(None) is None

@@ -1,0 +1,276 @@
+"""Upload groups of small files in another process, and what travels between it and the driver.
+
+No secret travels: the process finds its own credentials. Only the driver writes the journal.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections import deque
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from obsup import events
+from obsup.engine.batch.file_upload import FileUploader
+from obsup.engine.batch.known_files import PendingFile
+from obsup.engine.batch.outcome import FileOutcome
+from obsup.engine.batch.pool import InlineSender
+from obsup.engine.batch.request import SharedRequest
+from obsup.engine.job.connection import StoreSettings, connect
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.plan.concurrency import ConcurrencyLimit
+from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
+from obsup.engine.send.remote_task import (
+    limit_of_thread,
+    record_event,
+    recording_events,
+    set_thread_limit,
+    sharing_limit,
+    sleep,
+    with_host,
+)
+from obsup.engine.send.worker_failures import may_be_of_worker
+from obsup.errors import ObsupError, SourceUnreadable, Stopped, Throttled
+from obsup.local.processes.executors import open_threads
+from obsup.local.processes.worker import listen
+from obsup.local.source.identity import is_same_file, stat_source
+from obsup.local.walk.walk import FoundFile
+from obsup.rate import Rate
+from obsup.value import Value
+
+# The states that the driver sets in all its processes.
+STOP, STOP_NOW = 1, 2
+# Files in flight at first, if the number is probed.
+INITIAL_JOBS = 2
+# The driver sets STOP_NOW when its own grace period is over.
+GRACE_S = 3600.0
+# A worker that cannot be stopped starts no more files of a group after this time.
+MAX_GROUP_S = 2.0
+# Threads that send the files of all groups in a process whose driver is on another host.
+MAX_THREADS = 32
+
+
+class WorkerSetup(Value):
+    """What a process needs to upload files of a batch; ``jobs`` is the largest number of files in flight.
+
+    ``probes_jobs`` if it may use fewer where more do not pay. ``reports_requests`` as in BatchRequest.
+    """
+
+    shared: SharedRequest
+    settings: StoreSettings
+    jobs: int
+    probes_jobs: bool
+    reports_requests: bool
+
+
+class FileGroup(Value):
+    """Small files for another process, of which ``jobs`` may be in flight at once."""
+
+    files: tuple[PendingFile, ...]
+    jobs: int
+
+
+class GroupResult(Value):
+    """The outcomes of a group, and the files of it that are left to the driver: it retries them unless it stops.
+
+    ``unstarted`` are those for which there was no time.
+    """
+
+    outcomes: tuple[FileOutcome, ...]
+    left: tuple[PendingFile, ...]
+    reported: tuple[events.Event, ...]
+    unstarted: tuple[PendingFile, ...] = ()
+
+
+class ProcessWorker:
+    """Uploads the groups of one batch in this process."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._stop = StopSignal(grace_s=GRACE_S)
+        self._events: list[events.Event] = []
+        probe = ConcurrencyProbe(min(INITIAL_JOBS, setup.jobs), setup.jobs) if setup.probes_jobs else None
+        self._concurrency = ConcurrencyLimit(setup.jobs, probe=probe)
+        # The driver retries: one file that waits here would delay the whole group.
+        settings = replace(setup.settings, retry_for_s=0.0)
+        connection = connect(
+            settings,
+            observe=self._observe,
+            sleep=self._stop.sleep,
+            reports_requests=setup.reports_requests,
+        )
+        context = UploadContext(connection, setup.shared.template, self._observe, self._stop)
+        self._file_uploader = FileUploader(context, setup.shared, concurrency=self._concurrency)
+        self._threads = open_threads(setup.jobs, "small")
+        listen(self._set_state)
+
+    def upload(self, group: FileGroup) -> GroupResult:
+        """Upload the files of *group*, several at once, and return the outcomes."""
+        pending = deque(group.files)
+        outcomes: list[FileOutcome] = []
+        left: list[PendingFile] = []
+
+        def upload_next_files() -> None:
+            sender = InlineSender()
+            while self._stop.reason is None:
+                try:
+                    file = pending.popleft()
+                except IndexError:
+                    return
+                outcome = self._file_uploader.upload(file, sender)
+                error = outcome.error
+                if error is not None and error.retryable and self._stop.reason is None:
+                    left.append(file)
+                    self._note_throttling(error)
+                else:
+                    outcomes.append(outcome)
+
+        thread_count = max(1, min(group.jobs, self._concurrency.allowed, len(group.files)))
+        futures = [self._threads.submit(upload_next_files) for _ in range(thread_count - 1)]
+        upload_next_files()
+        for future in futures:
+            future.result()
+        reported, self._events = self._events, []
+        return GroupResult(tuple(outcomes), (*left, *pending), tuple(reported))
+
+    def _note_throttling(self, error: ObsupError) -> None:
+        if isinstance(error, Throttled):
+            event = events.Retried(None, 1, error.what, 0.0, throttled=True)
+            self._concurrency(event)
+            self._events.append(event)
+
+    def _observe(self, event: events.Event) -> None:
+        """Keep the events that the driver needs: retries, notes, and requests if it reports them; no progress."""
+        inner = events.of_one(event)
+        if isinstance(inner, events.Requested | events.Retried | events.Noted):
+            self._events.append(event)
+
+    def _set_state(self, state: int) -> None:
+        """Stop because the driver set STOP or STOP_NOW."""
+        self._stop.request_stop(Stopped("the batch was stopped"), at_once=state == STOP_NOW)
+
+
+class GroupTask(Value):
+    """A group for a worker of --executor. ``setup`` is a pickled WorkerSetup, the same for all groups of a batch.
+
+    ``rate`` is this call's share of the rate limit. ``is_local``: the worker sees the files of the driver's host.
+    """
+
+    setup: bytes
+    files: tuple[PendingFile, ...]
+    rate: Rate | None
+    is_local: bool
+
+
+class RemoteGroupWorker:
+    """Uploads the groups of one batch for a driver that may be on another host. Thread-safe."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        # The driver retries: one file that waits here would delay the whole group.
+        settings = replace(setup.settings, retry_for_s=0.0)
+        connection = connect(
+            settings, observe=record_event, sleep=sleep, reports_requests=setup.reports_requests
+        )
+        template = replace(setup.shared.template, executor="threads", jobs=setup.jobs)
+        shared = replace(setup.shared, template=template)
+        context = UploadContext(connection, template, record_event, StopSignal(), limit_of_thread)
+        self._file_uploader = FileUploader(context, shared, concurrency=events.ignore)
+        self._jobs = setup.jobs
+        self._threads = open_threads(MAX_THREADS, "small") if setup.jobs > 1 else None
+
+    def upload(self, task: GroupTask) -> GroupResult:
+        """Upload the files of *task*, as many at once as the setup allows, and return their outcomes."""
+        waiting, end_s = deque(task.files), time.monotonic() + MAX_GROUP_S
+        outcomes: list[FileOutcome] = []
+        left: list[PendingFile] = []
+        recorded: list[events.Event] = []
+        limit = set_thread_limit(task.rate)
+
+        def upload_next_files() -> None:
+            with recording_events(recorded, most=None), sharing_limit(limit):
+                while not (outcomes or left) or time.monotonic() < end_s:
+                    try:
+                        pending = waiting.popleft()
+                    except IndexError:
+                        return
+                    outcome = self._upload_file(pending, is_local=task.is_local)
+                    if outcome is None:
+                        left.append(pending)
+                    else:
+                        outcomes.append(outcome)
+
+        count = min(self._jobs, len(task.files)) - 1 if self._threads is not None else 0
+        others = [self._threads.submit(upload_next_files) for _ in range(count)] if self._threads else []
+        upload_next_files()
+        for future in others:
+            if not future.cancel():
+                future.result()
+        return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), tuple(waiting))
+
+    def _upload_file(self, pending: PendingFile, *, is_local: bool) -> FileOutcome | None:
+        """Upload one file; return None if the driver must do it: another worker, or this one later, may succeed."""
+        file = pending.file if is_local else _as_seen_here(pending.file)
+        if file is None:
+            return None
+        outcome = self._file_uploader.upload(pending._replace(file=file), InlineSender())
+        error = outcome.error
+        if isinstance(error, Throttled):
+            record_event(events.Retried(None, 1, error.what, 0.0, throttled=True))
+        if error is not None and (error.retryable or may_be_of_worker(error)):
+            return None
+        return _as_driver_sees(outcome, pending.file)
+
+
+def _as_seen_here(file: FoundFile) -> FoundFile | None:
+    """Return the file with its identity on this host; None unless it certainly is the file that the driver found."""
+    try:
+        stat = stat_source(Path(file.path), file.link_free)
+    except SourceUnreadable:
+        return None
+    return replace(file, stat=stat) if is_same_file(file.stat, stat) else None
+
+
+def _as_driver_sees(outcome: FileOutcome, file: FoundFile) -> FileOutcome:
+    """Return the outcome with the device number of the driver's host; an error names this host."""
+    if outcome.error is not None:
+        return replace(outcome, error=with_host(outcome.error))
+    if outcome.result is None or outcome.result.source is None:
+        return outcome
+    source = replace(outcome.result.source, device=file.stat.device)
+    return replace(outcome, result=replace(outcome.result, source=source))
+
+
+_workers: list[ProcessWorker] = []
+
+
+def set_up_worker(setup: WorkerSetup) -> None:
+    """Connect, before the first group. Raises as ``connect`` does."""
+    _workers.append(ProcessWorker(setup))
+
+
+def start_worker(_argument: None) -> None:
+    """Do nothing: the process that runs this has started, and is set up."""
+
+
+def upload_group(group: FileGroup) -> GroupResult:
+    """Upload the files of *group* in this process."""
+    return _workers[0].upload(group)
+
+
+_lock = threading.Lock()
+
+
+@lru_cache(maxsize=4)
+def _remote_worker(setup: bytes) -> RemoteGroupWorker:
+    return RemoteGroupWorker(pickle.loads(setup))
+
+
+def upload_group_remotely(task: GroupTask) -> GroupResult:
+    """Upload the files of *task* in this process, which keeps its connection for the next group of the batch."""
+    with _lock:
+        worker = _remote_worker(task.setup)
+    return worker.upload(task)

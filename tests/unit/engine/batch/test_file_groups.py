@@ -1,0 +1,140 @@
+"""Groups of small files in a worker of --executor, and how the driver forms them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from obsup import events
+from obsup.engine.batch import group_worker
+from obsup.engine.batch.file_groups import MAX_GROUP_FILES, FileGroups, RemoteGroups
+from obsup.engine.batch.group_worker import GroupTask, WorkerSetup, upload_group_remotely
+from obsup.engine.batch.known_files import PendingFile
+from obsup.engine.batch.request import BatchRequest, SharedRequest
+from obsup.engine.job.connection import StoreSettings
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.send.backends import FixedBackend
+from obsup.engine.send.remote_workers import RemoteWorkers
+from obsup.local.source.identity import stat_source
+from obsup.local.walk.walk import FoundFile
+from obsup.model import Target
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import stored_keys
+
+WORKERS = 2
+
+
+@pytest.fixture
+def batch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> BatchRequest:
+    """A batch to the sandbox, for a worker that finds its credentials in the environment."""
+    monkeypatch.setenv("AccessKeyID", sandbox.access_key)
+    monkeypatch.setenv("SecretAccessKey", sandbox.secret_key)
+    group_worker._remote_worker.cache_clear()
+    prefix = Target("obs", sandbox.endpoint, "bucket", "p/")
+    shared = SharedRequest(UploadRequest(Path("-"), prefix, executor="mpi"), prefix)
+    return BatchRequest(lambda: iter(()), shared, "id", None)
+
+
+def settings(sandbox: Sandbox) -> StoreSettings:
+    """Return the settings of the sandbox."""
+    return StoreSettings("obs", sandbox.endpoint, addressing="path", retry_for_s=1.0)
+
+
+def found(folder: Path, name: str) -> PendingFile:
+    """Return a file to send, which was modified long ago."""
+    path = folder / name
+    path.write_text(name)
+    os.utime(path, ns=(10**18, 10**18 + 1))
+    return PendingFile(FoundFile(str(path), name, stat_source(path)), "send")
+
+
+def with_stat(pending: PendingFile, **fields: int) -> PendingFile:
+    """Return the file as a driver on another host has found it."""
+    return pending._replace(file=replace(pending.file, stat=replace(pending.file.stat, **fields)))
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_worker_sends_only_the_files_that_the_driver_found(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path, jobs: int
+) -> None:
+    """Others, and those that fail because of this worker, are left to the driver; an error names the host."""
+    sandbox.add_fault("error=400:InvalidRequest,op=put,key=p/rejected,times=always")
+    sandbox.add_fault("error=503:SlowDown,op=put,key=p/slow,times=always")
+    here, rejected, slow = (found(tmp_path, name) for name in ("here", "rejected", "slow"))
+    same = with_stat(found(tmp_path, "same"), device=99)
+    other = with_stat(found(tmp_path, "other"), inode=7)
+    missing = found(tmp_path, "missing")
+    Path(missing.file.path).unlink()
+    setup = pickle.dumps(WorkerSetup(batch.shared, settings(sandbox), jobs, False, True))
+    files = (here, same, other, missing, rejected, slow)
+    result = upload_group_remotely(pickle.loads(pickle.dumps(GroupTask(setup, files, None, False))))
+    outcomes = {one.name: one for one in result.outcomes}
+    assert set(outcomes) == {"here", "same", "rejected"}
+    assert {one.file.name for one in result.left} == {"other", "missing", "slow"}
+    assert stored_keys(sandbox) == ["p/here", "p/same"]
+    sent = outcomes["same"].result
+    assert sent is not None
+    assert sent.source == same.file.stat
+    assert f"on host {os.uname().nodename}" in str(outcomes["rejected"].error)
+    kinds = [events.of_one(event) for event in result.reported]
+    hosts = [one.host for one in kinds if isinstance(one, events.Requested)]
+    assert len(hosts) >= 4
+    assert set(hosts) == {os.uname().nodename}
+    assert any(isinstance(one, events.Retried) and one.throttled for one in kinds)
+
+
+def test_workers_get_full_groups_unless_they_are_idle(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call costs the driver the same. Every file has one outcome."""
+    monkeypatch.setattr(group_worker, "MAX_GROUP_S", 600.0)
+    pool, calls = ThreadPoolExecutor(WORKERS), list[int]()
+
+    def submit(call: Callable[[GroupTask], object], task: GroupTask) -> Future[object]:
+        calls.append(len(task.files))
+        return pool.submit(call, task)
+
+    backend = FixedBackend(submit, WORKERS, pool.shutdown, is_local=True)
+    workers = RemoteWorkers(backend, settings(sandbox))
+    groups = FileGroups(RemoteGroups(batch, workers, lambda: 2 * WORKERS))
+    pending = deque(found(tmp_path, str(number)) for number in range(4 * MAX_GROUP_FILES + 10))
+    left, names = deque[PendingFile](), list[str]()
+    while pending or groups.in_flight:
+        while groups.submit(pending, lambda: 1) is not None:
+            assert len(groups.in_flight) <= 2 * WORKERS
+        future = next(iter(groups.in_flight))
+        future.exception()
+        names += [one.name for one in groups.collect(future, pending, left)]
+    workers.close(wait=True)
+    assert not left
+    assert sorted(f"p/{name}" for name in names) == stored_keys(sandbox)
+    assert len(names) == 4 * MAX_GROUP_FILES + 10
+    assert calls == [MAX_GROUP_FILES] * 4 + [10]
+
+
+def test_the_files_of_a_group_that_failed_are_left_to_the_driver(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path
+) -> None:
+    """It reports what fails, and the next group may have another worker."""
+
+    def submit(_call: object, _task: GroupTask) -> Future[object]:
+        failed = Future[object]()
+        failed.set_exception(ImportError("obsup"))
+        return failed
+
+    workers = RemoteWorkers(FixedBackend(submit, 1, lambda **_: None, is_local=False), settings(sandbox))
+    groups = FileGroups(RemoteGroups(batch, workers, lambda: 2))
+    pending, left = deque([found(tmp_path, "a"), found(tmp_path, "b")]), deque[PendingFile]()
+    future = groups.submit(pending, lambda: 1)
+    assert future is not None
+    assert groups.collect(future, pending, left) == ()
+    assert [one.file.name for one in left] == ["a", "b"]
+    assert not pending
+    assert groups.is_open
