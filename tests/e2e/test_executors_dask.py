@@ -384,9 +384,10 @@ def test_a_local_cluster_without_credentials(
     assert "Signature" not in output
 
 
+@pytest.mark.timeout(LONG_S + 60)
 def test_a_batch_whose_workers_fail(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
     """One has no keys, one is killed with a group of small files: the third sends these, and each file ends once."""
-    names = [f"tree/{number:03}" for number in range(400)]
+    names = [f"tree/{number:03}" for number in range(240)]
     make_files(shell, *names)
     sandbox.add_fault("delay=0.02,op=put,times=always")
     with dask_cluster(tmp_path / "cluster", {}, workers=1) as cluster:
