@@ -18,8 +18,10 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The certificate does not match the host, or its authority is not trusted on this computer",
-        run_again("check --endpoint, or pass the certificate of the authority with --ca-bundle"),
+        "The certificate does not match the host or the date of this computer, or its authority is not trusted here",
+        run_again(
+            "check --endpoint and the clock, or pass the certificate of the authority with --ca-bundle"
+        ),
         kind="certificate",
     ),
     rule(
@@ -40,8 +42,11 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The certificate of the proxy does not match its host, or its authority is not trusted on this computer",
-        run_again("check the URL of the proxy, or pass the certificate of the authority with --ca-bundle"),
+        "The certificate of the proxy does not match its host or the date of this computer, or its authority is not "
+        "trusted here",
+        run_again(
+            "check the URL of the proxy and the clock, or pass the certificate of the authority with --ca-bundle"
+        ),
         kind="proxy-certificate",
     ),
     rule(
