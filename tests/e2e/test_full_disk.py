@@ -200,6 +200,16 @@ def test_a_source_on_a_read_only_disk(disk_shell: DiskShell, sandbox: Sandbox) -
 
 
 @on_mounted
+def test_a_named_checkpoint_on_a_read_only_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Nothing is initiated, and the advice is not about space."""
+    assert isinstance(disk_shell.disk, Tmpfs)
+    disk_shell.disk.protect()
+    outcome = disk_shell.run(*UPLOAD, "--checkpoint", "named.json")
+    assert (outcome.code, sandbox.uploads()) == (73, []), outcome.err
+    assert "Next:  Make it writable or name another file with --checkpoint" in outcome.err
+
+
+@on_mounted
 def test_nothing_can_be_written_except_a_lock(disk_shell: DiskShell, sandbox: Sandbox) -> None:
     """The lock is in the temporary directory; a note, and the next run starts over."""
     assert isinstance(disk_shell.disk, Tmpfs)

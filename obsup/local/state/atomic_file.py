@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -105,3 +106,10 @@ def write_atomically(path: Path, data: bytes, *, is_private: bool = True) -> Non
 def temporary_prefix(path: Path) -> str:
     """Return how the names of the temporary files for *path* begin; a killed process leaves one behind."""
     return f".{path.name[:100]}.{short_digest(os.fsencode(path.name))}."
+
+
+def writing_advice(exc: OSError) -> str:
+    """Return what lets a file be written after *exc*."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free disk space"
+    return "create its folder" if exc.errno == errno.ENOENT else "make it writable"

@@ -27,7 +27,7 @@ from obsup.local.files.file_lock import lock_file
 from obsup.local.files.own_file import UntrustedFile, read_own
 from obsup.local.platform.files import NO_WAIT, open_file
 from obsup.local.platform.files import remove as remove_file
-from obsup.local.state.atomic_file import AtomicFile, temporary_prefix
+from obsup.local.state.atomic_file import AtomicFile, temporary_prefix, writing_advice
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.typed_json import parse
@@ -299,11 +299,10 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
                     errno.EPERM, f"In the new file, {reason}, so a later run could not trust it"
                 )
     except OSError as exc:
-        advice = "create its folder" if exc.errno == errno.ENOENT else "free disk space"
         raise CheckpointUnwritable(
             f"the checkpoint {quoted(path)} cannot be written",
             exc.strerror or type(exc).__name__,
-            run_again(f"{advice} or name another file with --checkpoint"),
+            run_again(f"{writing_advice(exc)} or name another file with --checkpoint"),
         ) from exc
 
 

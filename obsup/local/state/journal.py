@@ -20,7 +20,7 @@ import msgspec
 
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, WrongUsage, run_again
 from obsup.local.files.own_file import UntrustedFile, open_own
-from obsup.local.state.atomic_file import AtomicFile
+from obsup.local.state.atomic_file import AtomicFile, writing_advice
 from obsup.local.state.folders import create_private_folder, is_special, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.table import open_table
@@ -321,5 +321,5 @@ def _unwritable(path: Path, exc: OSError) -> CheckpointUnwritable:
     return CheckpointUnwritable(
         f"the journal {quoted(path)} cannot be written",
         exc.strerror or type(exc).__name__,
-        run_again("free disk space or name another file with --checkpoint"),
+        run_again(f"{writing_advice(exc)} or name another file with --checkpoint"),
     )
