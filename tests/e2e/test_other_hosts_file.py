@@ -7,12 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from obsup.engine.batch.group_worker import GroupResult, GroupTask
 from obsup.engine.send import backends, dask_backend, remote_workers, workers
 from obsup.engine.send.remote_task import ObjectTask, PartTask
 from obsup.errors import SourceChanged
@@ -58,6 +60,18 @@ class OtherHost(backends.FixedBackend):
         super().__init__(self._call, 1, lambda **_: None, is_local=False)
         self._folder = folder
 
+    def _upload_group(self, call: Callable[[GroupTask], GroupResult], task: GroupTask) -> GroupResult:
+        originals = {one.file.name: one for one in task.files}
+        seen = [
+            one._replace(file=replace(one.file, path=str(self._folder / Path(one.file.path).name)))
+            for one in task.files
+        ]
+        result = call(replace(task, files=tuple(seen)))
+        left, unstarted = (
+            tuple(originals[one.file.name] for one in group) for group in (result.left, result.unstarted)
+        )
+        return replace(result, left=left, unstarted=unstarted)
+
     def _call(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Run the call here, with the path as this host sees it."""
         if isinstance(argument, PartTask):
@@ -68,6 +82,8 @@ class OtherHost(backends.FixedBackend):
             request = argument.request
             seen_path = self._folder / request.source.name
             argument = replace(argument, request=replace(request, source=seen_path))
+        elif isinstance(argument, GroupTask):
+            call = partial(self._upload_group, call)
         future: Future[Any] = Future()
         future.set_result(call(argument))
         return future
@@ -138,7 +154,9 @@ def test_a_small_file_is_compared_before_a_worker_publishes_it(
     assert rig.sandbox.object_path("bucket", "p/bigfile").read_bytes() == b"the right one"
 
 
-@pytest.mark.parametrize("size", [1000, SIZE], ids=["one request", "parts"])
+@pytest.mark.parametrize(
+    ("size", "options"), [(1000, ("--verify-source",)), (SIZE, ())], ids=["one request", "parts"]
+)
 def test_a_link_that_is_exchanged_before_a_process_opens_it(
     inside: Inside,
     sandbox: Sandbox,
@@ -146,6 +164,7 @@ def test_a_link_that_is_exchanged_before_a_process_opens_it(
     elsewhere: Path,
     monkeypatch: pytest.MonkeyPatch,
     size: int,
+    options: tuple[str, ...],
 ) -> None:
     """Not by size and time: the processes of this machine see its files, so that every field must be equal.
 
@@ -164,7 +183,7 @@ def test_a_link_that_is_exchanged_before_a_process_opens_it(
 
     monkeypatch.setattr(remote_workers, "ProcessPool", Exchanging)
     arguments = ("upload", "link", "bucket/p/", "-r", "--executor", "processes", "--part-size", str(PART))
-    outcome = inside.run(*arguments)
+    outcome = inside.run(*arguments, *options)
     assert outcome.code == 65, outcome.err
     assert "link changed since the upload began" in outcome.err
     assert "it is another file" in outcome.err

@@ -73,7 +73,7 @@ def test_the_next_step_of_a_gone_upload_works(
     assert next_command(inside, outcome.err) == 0
 
 
-@pytest.mark.parametrize("command", ["verify", "complete", "status", "part", "parts"])
+@pytest.mark.parametrize("command", ["verify", "complete", "part", "parts"])
 def test_a_source_that_is_no_file_is_not_to_be_uploaded(
     command: str, inside: Inside, sandbox: Sandbox, tmp_path: Path
 ) -> None:

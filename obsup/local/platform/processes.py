@@ -209,9 +209,9 @@ def usable_cores() -> int:
 
 
 def call_within(timeout_s: float, function: Callable[[], T]) -> T:
-    """Return what *function* returns. Raises what it raises, and RuntimeError if no thread can be started.
+    """Return what *function* returns. Raises what it raises, and TimeoutError if it does not return in time.
 
-    Raises TimeoutError if it does not return in time: it continues in a thread that does not keep the process alive.
+    It then continues in a thread that does not keep the process alive. If no thread can be started, there is no limit.
     """
     outcome: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
@@ -221,7 +221,10 @@ def call_within(timeout_s: float, function: Callable[[], T]) -> T:
         except Exception as exc:  # noqa: BLE001 - raised in the calling thread
             outcome.put((None, exc))
 
-    threading.Thread(target=call, name="call", daemon=True).start()
+    try:
+        threading.Thread(target=call, name="call", daemon=True).start()
+    except RuntimeError:
+        return function()
     try:
         value, error = outcome.get(timeout=timeout_s)
     except Empty:

@@ -179,14 +179,10 @@ class CheckpointLock:
             return True
         try:
             return call_within(MAX_RESPONSE_S, partial(self._acquire, self._path))
-        except RuntimeError:  # no thread can be started
-            reason = "no thread can be started"
         except OSError as exc:
-            if exc.errno in _WITHOUT_LOCKS | _UNUSABLE | _IMPOSSIBLE:
-                return True
-            reason = str(exc.strerror)
-        self._note(f"{quoted(Path(self._path))} cannot be locked ({reason}): {ONE_AT_A_TIME}")
-        return True
+            if exc.errno not in _WITHOUT_LOCKS | _UNUSABLE | _IMPOSSIBLE:
+                self._note(f"{quoted(Path(self._path))} cannot be locked ({exc.strerror}): {ONE_AT_A_TIME}")
+            return True
 
     def _acquire(self, path: str) -> bool:
         descriptor = open_lock(path, create=True)

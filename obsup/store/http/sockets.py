@@ -131,10 +131,7 @@ def _resolve(name: str, port: int, timeout_s: float) -> list[Any]:
     resolve = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
     with suppress(socket.gaierror):
         return resolve(flags=socket.AI_NUMERICHOST)
-    try:
-        return call_within(timeout_s, resolve)
-    except RuntimeError:  # no thread can be started
-        return resolve()
+    return call_within(timeout_s, resolve)
 
 
 def open_connection(host: str, port: int, timeout_s: float) -> socket.socket:
