@@ -22,7 +22,7 @@ from tests.support.shell import Shell
 settings.register_profile(
     "default",
     deadline=None,
-    max_examples=30,
+    max_examples=15,
     derandomize="OBSUP_TEST_SEED" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
 )

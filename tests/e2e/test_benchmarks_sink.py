@@ -52,6 +52,7 @@ def test_obsup_verifies_an_upload_to_the_sink(
     assert 1 <= running.connections <= 4
 
 
+@pytest.mark.slow
 def test_obsup_detects_other_content(sink: Sinks, tmp_path: Path) -> None:
     source = make_random(tmp_path, SIZE, PART)
     with source.path.open("r+b") as file:

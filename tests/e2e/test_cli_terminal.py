@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 from tests.support.terminal import Terminal
 
@@ -176,7 +177,7 @@ def test_ctrl_c_leaves_the_three_lines_and_a_clean_terminal(
     ("columns", "line"),
     [
         (80, r"  stopping in [345] s \(Ctrl-C again: stop now\)"),
-        (30, r"  stopping in [345] s \(Ctrl-C a\w*…"),
+        pytest.param(30, r"  stopping in [345] s \(Ctrl-C a\w*…", marks=pytest.mark.slow),
     ],
 )
 def test_ctrl_c_is_confirmed_while_parts_in_flight_end(
@@ -319,7 +320,7 @@ def test_a_step_reports_its_first_retry_at_once(sandbox: Sandbox, shell: Shell, 
     assert quiet.lines() == []
 
 
-@pytest.mark.parametrize("columns", [80, 30])
+@pytest.mark.parametrize("columns", mostly_slow([80, 30], 80))
 def test_the_command_after_next_works_when_copied_from_the_screen(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, columns: int
 ) -> None:

@@ -47,6 +47,7 @@ def test_few_parts_open_few_connections(shell: Shell, sandbox: Sandbox, make_fil
     assert sandbox.connections == 3
 
 
+@pytest.mark.slow
 def test_a_throttling_store_gets_no_more_connections(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:

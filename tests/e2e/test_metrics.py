@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from obsup.sandbox.sandbox import Sandbox
@@ -54,6 +55,7 @@ def test_the_metrics_of_an_upload(sandbox: Sandbox, shell: Shell, make_file: Mak
     assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444
 
 
+@pytest.mark.slow
 def test_a_failure_keeps_the_time_of_the_last_success(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import wait_for_requests
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
 PARTS = 8
@@ -27,7 +28,7 @@ def sent(sandbox: Sandbox) -> Counter[int | None]:
     return Counter(r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
 
 
-@pytest.mark.parametrize("place", ["beside", "named"])
+@pytest.mark.parametrize("place", mostly_slow(["beside", "named"], "beside"))
 def test_another_machine_with_the_same_checkpoint_waits_or_ends(
     shell: Shell, sandbox: Sandbox, make_file: Callable[..., Path], place: str
 ) -> None:

@@ -21,6 +21,7 @@ from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import Reply, ScriptedServer
 from tests.doubles.slow_network import Direction, SlowNetwork, Stall
 from tests.doubles.tls_proxy import TlsProxy
+from tests.support.matrix import mostly_slow
 from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
 from tests.support.waiting import wait_for
 
@@ -49,7 +50,7 @@ def retries(rig: Rig) -> list[events.Retried]:
     return [event for event in rig.observed if isinstance(event, events.Retried)]
 
 
-@pytest.mark.parametrize("way", ["http", "https", pytest.param("proxy", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", mostly_slow(["http", "https", "proxy"], "http"))
 def test_a_slow_connection_is_never_aborted(tmp_path: Path, sandbox: Sandbox, rig: Rig, way: str) -> None:
     """A part takes ten times --stall-timeout, and its last bytes stay in the local send buffer for long.
 
@@ -97,6 +98,7 @@ def test_a_stalled_connection_through_a_proxy_with_tls_is_aborted(tmp_path: Path
         assert rig.is_stored()
 
 
+@pytest.mark.slow
 def test_a_slow_response_is_awaited(sandbox: Sandbox, rig: Rig) -> None:
     """Each response takes longer than --stall-timeout, but its bytes keep moving."""
     with SlowNetwork(sandbox.port, down=500) as relay:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
@@ -145,6 +146,7 @@ def test_a_signal_that_is_ignored_at_the_start_stays_ignored(slow: Sandbox, shel
     assert is_uploaded(slow, shell)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_wait_for_complete(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """Complete may take the store minutes; the next run finds the outcome."""
     make_file(PARTS * 102_400)
@@ -187,7 +189,17 @@ def test_max_time_keeps_what_is_stored(slow: Sandbox, shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["upload bigfile", "verify bigfile", "uploads", "gc --older-than 1d", "doctor", "parts --upload-id u"],
+    mostly_slow(
+        [
+            "upload bigfile",
+            "verify bigfile",
+            "uploads",
+            "gc --older-than 1d",
+            "doctor",
+            "parts --upload-id u",
+        ],
+        "upload bigfile",
+    ),
 )
 def test_max_time_ends_every_command_during_a_request(
     command: str, sandbox: Sandbox, shell: Shell, make_file: MakeFile
