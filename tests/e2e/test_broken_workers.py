@@ -14,6 +14,7 @@ import pytest
 import obsup
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import count_operations, make_files
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Outcome, Shell
 from tests.support.waiting import wait_for
 
@@ -45,9 +46,7 @@ def run_broken(shell: Shell, tmp_path: Path, module: str, *arguments: str) -> Ou
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "module", ["engine/batch/group_worker.py", pytest.param("local/processes/worker.py", marks=SLOW)]
-)
+@pytest.mark.parametrize("module", mostly_slow(["engine/batch/group_worker.py", "local/processes/worker.py"]))
 def test_a_batch_needs_no_extra_processes(
     module: str, shell: Shell, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -298,9 +298,7 @@ HOSTILE_DOCUMENTS = {
 
 @pytest.mark.parametrize("document", HOSTILE_DOCUMENTS)
 @pytest.mark.parametrize("status", [200, pytest.param(403, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "affected", ["initiate", pytest.param("complete", marks=pytest.mark.slow), "uploads"]
-)
+@pytest.mark.parametrize("affected", mostly_slow(["initiate", "complete", "uploads"], "uploads"))
 def test_xml_is_read_without_entities_and_within_bounds(
     hostile_server: HostileServer, affected: str, document: str, status: int
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import mostly_slow
 from tests.support.survival import KILL, compare_runs
 from tests.support.upload_runs import (
     JOBS,
@@ -137,7 +138,7 @@ def kill_processes(victims: Victims, kills: int) -> int:
     return killed
 
 
-@by_kind
+@pytest.mark.parametrize("kind", mostly_slow(KILLED_KINDS, *KILLED_KINDS[:2]), ids=lambda kind: kind.name)
 def test_killed_at_some_instant(kind: UploadKind, sandbox: Sandbox, tmp_path: Path) -> None:
     """Once; fifty times in the slow lane."""
     kill_processes(Victims(kind, sandbox, tmp_path), 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.pipes import Bash
 from tests.support.readme import TUTORIAL_PAGE, blocks
 from tests.support.shell import Shell
@@ -12,6 +14,7 @@ from tests.support.shell import Shell
 MARKS = ("tutorial 1", "tutorial 2", "tutorial 3", "tutorial 4", "tutorial 5", "tutorial 6", "tutorial 7")
 
 
+@pytest.mark.slow
 def test_the_tutorial(tmp_path: Path) -> None:
     """With an empty home, and only the sandbox that the tutorial starts."""
     home = tmp_path / "home"

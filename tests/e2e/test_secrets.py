@@ -33,6 +33,7 @@ from obsup.local.source.identity import stat_source
 from obsup.model import Credentials, CustomerKey, Part, Upload
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error
+from tests.support.matrix import mostly_slow
 from tests.support.secret_search import (
     CUSTOMER_KEY,
     ENCODED_SECRETS,
@@ -246,8 +247,8 @@ def test_a_proxy_password_on_the_command_line_is_rejected(
 @pytest.mark.parametrize(
     "run",
     [
-        *(plain, customer_key, presigned, presigned_rejected, processes, credential_process, profile),
-        *(rejected, unusable, a_bug, killed, batch, reporting, proxied),
+        *(plain, customer_key, presigned, processes, credential_process, rejected, killed, batch, proxied),
+        *mostly_slow([presigned_rejected, profile, unusable, a_bug, reporting]),
     ],
     ids=lambda run: run.__name__,
 )

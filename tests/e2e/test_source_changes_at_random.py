@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import mostly_slow
 from tests.support.source_changes import CHANGES, Change, ChangingSource, forbid
 from tests.support.survival import compare_runs
 from tests.support.upload_runs import CHANGED_KINDS, SEED, Process, UploadKind, UploadRun
@@ -86,7 +87,7 @@ def prepare_store(sandbox: Sandbox) -> None:
     sandbox.add_fault("slow=20M,op=put,key=*")
 
 
-@by_kind
+@pytest.mark.parametrize("kind", mostly_slow(CHANGED_KINDS, CHANGED_KINDS[0]), ids=lambda kind: kind.name)
 def test_a_change_at_some_instant(kind: UploadKind, sandbox: Sandbox, tmp_path: Path) -> None:
     """One way; all of them in the slow lane."""
     prepare_store(sandbox)
