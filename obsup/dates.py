@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
+# The seconds since the epoch that a date of four digits for the year can have.
+_FIRST_S, _LAST_S = -62135596800, 253402300799
+
 
 def iso_date(seconds: float) -> str:
-    """Return *seconds* since the epoch as an ISO 8601 date in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return *seconds* since the epoch as an ISO 8601 date in UTC; the nearest one if a damaged file has none."""
+    moment = datetime.fromtimestamp(min(max(_FIRST_S, seconds), _LAST_S), UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 @lru_cache(maxsize=64)  # the responses of one second have the same date
@@ -18,7 +22,8 @@ def parse_date(text: str) -> float | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
-            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+            seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
+        return seconds if _FIRST_S <= seconds <= _LAST_S else None
     return None
