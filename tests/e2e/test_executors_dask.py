@@ -407,3 +407,21 @@ def test_a_batch_whose_workers_fail(shell: Shell, sandbox: Sandbox, tmp_path: Pa
     # At most two groups were in flight at the worker that was killed, and waited at it.
     assert count_operations(sandbox)["put"] <= len(names) + 2 * MAX_GROUP_FILES
     assert sandbox.uploads() == []
+
+
+@pytest.mark.timeout(LONG_S + 60)
+def test_a_batch_whose_cluster_is_lost(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Every file ends, those that wait for a group included, and the printed command sends the rest."""
+    names = [f"tree/{number:03}" for number in range(150)]
+    make_files(shell, *names)
+    sandbox.add_fault("delay=0.02,op=put,times=always")
+    with dask_cluster(tmp_path / "cluster", keys_of(shell)) as cluster:
+        executor = ("--executor", f"dask:{cluster.address}", "--retry-for", "3s")
+        upload = shell.begin("upload", "-r", "tree", "bucket/p/", *executor)
+        wait_for(lambda: count_operations(sandbox)["put"] > 20, process=upload)
+        cluster.kill(0, 1)
+        _, err = upload.communicate(timeout=LONG_S)
+    assert upload.returncode == 75, err
+    sandbox.clear_faults()
+    assert shell.run("upload", "-r", "tree", "bucket/p/").code == 0
+    assert_stored(shell, sandbox, "p/", names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import TYPE_CHECKING, Protocol
 
 from obsup import events
@@ -34,6 +34,7 @@ from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.backends import WorkerCall
 from obsup.engine.verify.object_lock import locks_later
+from obsup.errors import ObsupError
 from obsup.local.platform.processes import usable_cores
 from obsup.rate import Rate
 from obsup.units import MIB
@@ -48,10 +49,10 @@ MIN_FILES = 400
 MAX_PROCESSES = 6
 # The outcome of a file is known only when its group is done, so groups are limited.
 MAX_GROUP_FILES, MAX_GROUP_BYTES = 64, 2 * MIB
-
-
 # Small files that a call in a Dask or MPI worker sends at once.
 JOBS_PER_CALL = 4
+# Failures of groups whose cause is shown when their files are sent one by one.
+_EXPECTED = (BrokenExecutor, CancelledError, ImportError, ObsupError, OSError)
 
 
 class GroupWorkers(Protocol):
@@ -90,6 +91,7 @@ class FileGroups:
     def __init__(self, workers: GroupWorkers | None, observe: events.Observer = events.ignore) -> None:
         self._workers = workers
         self._observe = observe
+        self._is_noted = False
         self.in_flight: dict[Future[GroupResult], tuple[PendingFile, ...]] = {}
 
     @property
@@ -110,6 +112,7 @@ class FileGroups:
             future = self._workers.submit(tuple(files), jobs())
         except BrokenExecutor:
             pending.extendleft(reversed(files))
+            self._workers.note_failure()
             self._workers.is_open = False
             return None
         self.in_flight[future] = tuple(files)
@@ -124,7 +127,9 @@ class FileGroups:
         """
         assert self._workers is not None
         files = self.in_flight.pop(future)
-        if future.cancelled() or future.exception() is not None:
+        failure = CancelledError() if future.cancelled() else future.exception()
+        if failure is not None:
+            self._note_unexpected(failure)
             self._workers.note_failure()
             left.extend(files)
             return ()
@@ -134,6 +139,14 @@ class FileGroups:
         left.extend(result.left)
         pending.extendleft(reversed(result.unstarted))
         return result.outcomes
+
+    def _note_unexpected(self, failure: BaseException) -> None:
+        """Note the first failure that is not one of a process, a worker, the network or a file."""
+        if self._is_noted or isinstance(failure, _EXPECTED):
+            return
+        self._is_noted = True
+        text = f"a group of small files failed with {type(failure).__name__}: its files are sent one by one"
+        self._observe(events.Noted(text))
 
     def forward_stop(self) -> None:
         """Stop the processes if the batch was stopped."""
@@ -235,7 +248,8 @@ class RemoteGroups:
         idle = self._workers.size - in_flight
         if idle > 0:
             return max(1, waiting // idle)
-        return MAX_GROUP_FILES if waiting >= MAX_GROUP_FILES else 0
+        # Without workers, a call waits for them: it ends the batch if none joins in time.
+        return MAX_GROUP_FILES if waiting >= MAX_GROUP_FILES or not in_flight else 0
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:  # noqa: ARG002 - one at a time
         """See GroupWorkers."""

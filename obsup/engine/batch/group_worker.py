@@ -1,6 +1,6 @@
 """Upload groups of small files in another process, and what travels between it and the driver.
 
-No secret travels: the process finds its own credentials. Only the driver writes the journal.
+No keys travel: the process finds its own credentials. Only the driver writes the journal.
 """
 
 from __future__ import annotations
@@ -160,6 +160,8 @@ class GroupTask(Value):
     ``rate`` is this call's share of the rate limit. ``is_local``: the worker sees the files of the driver's host.
     """
 
+    _hidden = ("setup",)
+
     setup: bytes
     files: tuple[PendingFile, ...]
     rate: Rate | None
@@ -270,7 +272,10 @@ def _remote_worker(setup: bytes) -> RemoteGroupWorker:
 
 
 def upload_group_remotely(task: GroupTask) -> GroupResult:
-    """Upload the files of *task* in this process, which keeps its connection for the next group of the batch."""
+    """Upload the files of *task* in this process, which keeps its connection for the next group of the batch.
+
+    Raises ObsupError if it cannot connect, without credentials for example: another worker may.
+    """
     with _lock:
         worker = _remote_worker(task.setup)
     return worker.upload(task)

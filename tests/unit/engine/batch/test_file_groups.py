@@ -138,3 +138,47 @@ def test_the_files_of_a_group_that_failed_are_left_to_the_driver(
     assert [one.file.name for one in left] == ["a", "b"]
     assert not pending
     assert groups.is_open
+
+
+def test_a_group_is_submitted_although_no_worker_is_there(sandbox: Sandbox, batch: BatchRequest) -> None:
+    """Its call waits for a worker as long as --retry-for, and asks an adaptive cluster for one."""
+    backend = FixedBackend(lambda *_: Future(), 0, lambda **_: None, is_local=False)
+    groups = RemoteGroups(batch, RemoteWorkers(backend, settings(sandbox)), lambda: 2)
+    assert groups.group_size(2, 0) > 0
+    assert groups.group_size(2, 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "notes"), [(AssertionError(), 1), (OSError(), 0)], ids=["bug", "network"]
+)
+def test_a_failure_that_is_a_bug_is_noted_once(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path, failure: Exception, notes: int
+) -> None:
+    """The files are sent one by one, so that the bug would not be noticed."""
+
+    def submit(_call: object, _task: GroupTask) -> Future[object]:
+        failed = Future[object]()
+        failed.set_exception(failure)
+        return failed
+
+    observed: list[events.Event] = []
+    workers = RemoteWorkers(FixedBackend(submit, 1, lambda **_: None, is_local=False), settings(sandbox))
+    groups = FileGroups(RemoteGroups(batch, workers, lambda: 2), observed.append)
+    for _ in range(2):
+        pending, left = deque([found(tmp_path, "a")]), deque[PendingFile]()
+        future = groups.submit(pending, lambda: 1)
+        assert future is not None
+        assert groups.collect(future, pending, left) == ()
+    assert len(observed) == notes
+
+
+def test_a_task_shows_no_settings(sandbox: Sandbox, batch: BatchRequest) -> None:
+    """The URL of a proxy may contain a password, and a cluster logs the calls that fail."""
+    network = replace(settings(sandbox).network, proxy="http://user:hunter2@proxy:3128")
+    workers = RemoteWorkers(
+        FixedBackend(lambda *_: Future(), 1, lambda **_: None, is_local=False),
+        replace(settings(sandbox), network=network),
+    )
+    task = GroupTask(RemoteGroups(batch, workers, lambda: 1)._setup, (), None, False)
+    assert b"hunter2" in task.setup
+    assert "hunter2" not in repr(task)
