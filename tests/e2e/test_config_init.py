@@ -117,15 +117,13 @@ def test_a_second_store_is_added(shell: Shell) -> None:
     """The file keeps its text, and the profile that it selects; a note names the option that selects the other."""
     config = shell.folder / "one.toml"
     named = ("--config", "one.toml")
-    config.write_text("# mine\n[defaults]\njobs = 3\n")
+    before = '# mine\n[defaults]\njobs = 3\nprofile = "gcs"\n[profiles.gcs]\nprovider = "gcs"\n'
+    config.write_text(before)
     second = ("--provider", "b2", "--region", "us-west-004")
-    assert shell.run("config", "init", "--provider", "gcs", *named).err == ""
-    before = config.read_text()
     outcome = shell.run("config", "init", *second, *named)
     assert (outcome.code, outcome.out) == (0, "one.toml\n")
     assert outcome.err == "Note:  [defaults] selects the profile gcs, not this one: use --profile b2.\n"
     assert config.read_text().startswith(before)
-    assert before.startswith("# mine\n[defaults]\n")
     assert written(config) == {
         "defaults": {"profile": "gcs", "jobs": 3},
         "profiles": {"gcs": {"provider": "gcs"}, "b2": {"provider": "b2", "region": "us-west-004"}},
@@ -133,9 +131,41 @@ def test_a_second_store_is_added(shell: Shell) -> None:
     again = shell.run("config", "init", *second, *named)
     assert again.code == 78
     assert "--profile" in again.err
-    config.write_text("defaults.jobs = 3\n")
+    config.write_text("profiles = { mine = {} }\n")
     assert shell.run("config", "init", *second, *named).code == 78
-    assert config.read_text() == "defaults.jobs = 3\n"
+    assert config.read_text() == "profiles = { mine = {} }\n"
+
+
+OLD = {
+    "endpoint": "https://obs.eu-de.otc.t-systems.com",
+    "region": "eu-de",
+    "addressing": "path",
+    "signature": "obs",
+    "provider": "obs",
+}
+
+
+def test_a_second_store_does_not_change_where_jobs_upload_to(shell: Shell) -> None:
+    """The defaults keep their store, without a selected profile, too; the profile has no value of theirs."""
+    config = shell.folder / "one.toml"
+    config.write_text("[defaults]\n" + "".join(f'{key} = "{value}"\n' for key, value in OLD.items()))
+    second = ("--provider", "wasabi", "--region", "eu-central-1", "--config", "one.toml")
+    outcome = shell.run("config", "init", *second)
+    assert (outcome.code, outcome.err) == (0, "Note:  [defaults] selects no profile: use --profile wasabi.\n")
+    assert written(config)["defaults"] == OLD
+    nowhere = ("config", "init", "--provider", "oss", "--endpoint", "https://host", "--config", "one.toml")
+    assert "no region given for https://host" in shell.run(*nowhere).err
+    minio = ("--provider", "minio", "--endpoint", "https://host", "--config", "one.toml")
+    assert shell.run("config", "init", *minio).code == 0
+    assert written(config)["profiles"]["minio"]["region"] == "us-east-1"
+    (shell.folder / "bigfile").write_bytes(b"x" * 1000)
+    upload = ("upload", "bigfile", "bucket/key", "--dry-run", "--config", "one.toml")
+    assert OLD["endpoint"] in shell.run(*upload, OBSUP_ENDPOINT="", OBSUP_REGION="").out
+    show = ("config", "show", "--profile", "wasabi", "--config", "one.toml")
+    shown = shell.run(*show, OBSUP_ENDPOINT="", OBSUP_REGION="").out
+    assert "endpoint\thttps://s3.eu-central-1.wasabisys.com\tprofile wasabi\n" in shown
+    for line in ("provider\twasabi\t", "region\teu-central-1\t", "addressing\tauto\t", "signature\tauto\t"):
+        assert f"{line}profile wasabi\n" in shown
 
 
 def test_doctor_saves_what_works(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:

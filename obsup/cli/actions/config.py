@@ -14,7 +14,7 @@ import click
 from obsup.cli.arguments.command import Command
 from obsup.cli.arguments.options import Option
 from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
-from obsup.cli.arguments.store_defaults import with_defaults_of_store
+from obsup.cli.arguments.store_defaults import endpoint_form, own_values, with_defaults_of_store
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
 from obsup.dialects.registry import STORES, VENDORS
@@ -84,11 +84,10 @@ def run_init(
         _add_profile(present, profile)
     output.print_result(str(config_path))
     name = profile.get("profile", "")
-    selected = name if present is None else present.defaults.get("profile", name)
+    selected = name if present is None else present.defaults.get("profile")
     if selected != name:
-        output.print_message(
-            f"Note:  [defaults] selects the profile {selected}, not this one: use --profile {name}."
-        )
+        what = f"the profile {selected}, not this one" if selected else "no profile"
+        output.print_message(f"Note:  [defaults] selects {what}: use --profile {name}.")
     bucket = ""
     if profile and _can_ask():
         bucket = click.prompt(
@@ -129,13 +128,12 @@ def _extensible(path: Path, given: Mapping[str, str]) -> Config:
 
 
 def _add_profile(present: Config, profile: Mapping[str, str]) -> None:
-    """Add the *profile* to the file, which selects it unless it selects another. Raises BadConfiguration."""
+    """Add the *profile*, with own values for those of the defaults, and nothing else. Raises BadConfiguration."""
     path, name = present.path, profile["profile"]
     keys = {key: value for key, value in profile.items() if key != "profile"}
+    keys = {**keys, **own_values(present.defaults, keys)}
     try:
         text = changed_text(read_content(path, MAX_BYTES).data.decode(), name, keys)
-        if text is not None and "profile" not in present.defaults:
-            text = changed_text(text, None, {"profile": name})
         if text is None:
             raise _unwritable(path, "Its tables are not of the form [NAME] and KEY = VALUE")
         # A link stays, and so does the mode of the file, unless it has secrets now.
@@ -212,8 +210,7 @@ def _missing(provider: str, given: Mapping[str, str]) -> Iterator[tuple[str, str
     """Yield the options that the endpoint of *provider* needs beyond *given*, with the form of the endpoint."""
     if "endpoint" in given or provider == "auto":
         return
-    service = STORES.get(provider)
-    form = service.endpoint if service is not None else VENDORS[provider].dialects[0].public_endpoint
+    form = endpoint_form(provider)
     if not form:
         yield "endpoint", "https://HOST"
         return

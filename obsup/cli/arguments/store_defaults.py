@@ -1,4 +1,4 @@
-"""What applies to a store if no setting of obsup has a value: as ``config show`` prints it."""
+"""What applies to a store if no setting of obsup has a value: for ``config show`` and ``config init``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,47 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from obsup.cli.arguments.settings import EffectiveSetting
-from obsup.dialects.registry import STORES
+from obsup.dialects.endpoints import normalise_endpoint, recognise
+from obsup.dialects.registry import STORES, VENDORS
 from obsup.dialects.stores import StoreService
 from obsup.dialects.vendor import VendorSetting
+from obsup.errors import NextStep, WrongUsage
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.tls_files import find_ca_bundle
+
+
+def endpoint_form(provider: str) -> str:
+    """Return the form of the endpoints of *provider*, empty if every server has another."""
+    service = STORES.get(provider)
+    return service.endpoint if service is not None else VENDORS[provider].dialects[0].public_endpoint or ""
+
+
+def own_values(defaults: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+    """Return what the store of a profile with the keys *given* has instead of what *defaults* set for theirs.
+
+    Nothing if the profile names no store. Raises WrongUsage if its region cannot be known.
+    """
+    provider, endpoint = given["provider"], given.get("endpoint", "")
+    if not endpoint and provider != "auto":
+        endpoint = endpoint_form(provider).format_map({"region": "", "account": "", **given})
+    if not endpoint:
+        return {}
+    service = STORES.get(provider)
+    region = given.get("region") or recognise(normalise_endpoint(endpoint)).region
+    if not region and service is not None and service.family is not None:
+        region = service.family.region
+    vendor = VENDORS.get(service.provider if service is not None else provider)
+    if not region and vendor is not None:
+        region = vendor.dialects[0].default_region
+    own = {"endpoint": endpoint, "region": region or "", "addressing": "auto", "signature": "auto"}
+    own = {key: value for key, value in own.items() if key in defaults}
+    if "" in own.values():
+        raise WrongUsage(
+            f"no region given for {endpoint}",
+            "That of [defaults] is for another store, and this endpoint does not show it",
+            NextStep("give it with --region"),
+        )
+    return own
 
 
 def with_defaults_of_store(

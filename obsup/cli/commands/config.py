@@ -36,9 +36,9 @@ def init(ctx: click.Context, /, config_path: Path | None, **values: Any) -> int:
     obsup config init --provider b2 --region us-west-004
     obsup config init --config ./obsup.toml
 
-    With --provider, the file has a profile for that store, named by --profile, which applies by default; on a terminal
-    obsup asks for what is missing, and offers to run doctor. All other settings are commented out. The file mode is
-    0600. In an existing file, only the profile is added.
+    With --provider, the file has a profile for that store, named by --profile; on a terminal obsup asks for what is
+    missing, and offers to run doctor. A new file has the mode 0600, selects that profile, and has all other settings
+    as comments. In an existing file, only the profile is added: use it with --profile.
     """
     from obsup.cli.actions.config import run_init
 

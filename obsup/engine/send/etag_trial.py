@@ -78,7 +78,7 @@ class EtagTrial:
         If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
         """
         name = store.dialect.headers.sse
-        headers = {name: self._sse} if name is not None and self._sse is not None else {}
+        headers = {name: self._sse} if self._sse is not None else {}
         before = self._open_ids(store)
         try:
             upload = Upload(self.target, store.initiate(self.target, headers).upload_id)
@@ -121,7 +121,7 @@ def abort_unused(store: TrialStore, upload: Upload, observe: events.Observer) ->
     try:
         store.abort(upload)
     except ObsupError as exc:
-        text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
+        text = f"a new upload without parts of SOURCE is still open ({exc.what}); abort it with"
         observe(events.Noted(text, command=upload.abort_command))
     else:
         started_uploads.remove(upload)

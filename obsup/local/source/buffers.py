@@ -35,7 +35,7 @@ class BufferPool:
             self.allocated += 1
         try:
             return memoryview(mmap.mmap(-1, BLOCK_BYTES, access=_ACCESS))
-        except OSError as exc:  # callers take it for an error of a file or a socket
+        except OSError as exc:  # callers would treat it as an error of a file or a socket
             raise MemoryError from exc
 
     def give_back(self, blocks: list[Block]) -> None:

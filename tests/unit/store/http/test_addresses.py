@@ -69,11 +69,12 @@ def mute_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ended.set()
 
 
-def free_port() -> int:
-    """Return a port where nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port where nothing listens: it is bound, so that no other program gets it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def request(url: str, settings: ConnectionSettings) -> bytes:
@@ -101,14 +102,14 @@ NAMES = ["request", "proxy", "connect", "TLS"]
 
 @pytest.mark.parametrize("way", WAYS[:3], ids=NAMES[:3])
 def test_an_address_that_drops_packets_does_not_delay_the_next(
-    set_addresses: SetAddresses, dropping_port: int, way: Callable[..., object]
+    set_addresses: SetAddresses, dropping_port: int, refusing_port: int, way: Callable[..., object]
 ) -> None:
     """Nor does one that refuses."""
     with ScriptedServer(lambda _: response(200, "fine")) as server:
         port = int(server.endpoint.rpartition(":")[2])
         set_addresses(
             ("127.0.0.1", dropping_port),
-            ("127.0.0.1", free_port()),
+            ("127.0.0.1", refusing_port),
             ("127.0.0.1", dropping_port),
             ("127.0.0.1", port),
         )
@@ -141,8 +142,8 @@ def test_the_resolver_shares_the_connect_timeout(way: Callable[..., object]) -> 
     assert time.monotonic() - began_s < LONG_S / 2
 
 
-def test_the_error_of_the_last_address_is_reported(set_addresses: SetAddresses) -> None:
-    set_addresses(("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
+def test_the_error_of_the_last_address_is_reported(set_addresses: SetAddresses, refusing_port: int) -> None:
+    set_addresses(("127.0.0.1", refusing_port), ("127.0.0.1", refusing_port))
     with pytest.raises(NetworkError, match="connection refused"):
         request("http://store.test:9", ConnectionSettings(connect_timeout_s=LONG_S))
 
