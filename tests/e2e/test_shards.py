@@ -19,7 +19,7 @@ from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
 from obsup.shard import Shard
 from tests.support import locales
-from tests.support.batch import LARGE_SIZE, assert_stored, make_files, stored_keys
+from tests.support.batch import LARGE_SIZE, assert_stored, count_operations, make_files, stored_keys
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.upload_runs import SEED
@@ -182,6 +182,31 @@ def test_a_share_in_the_configuration_file(inside: Inside, sandbox: Sandbox) -> 
     assert inside.run(*run).code == 0
     keys = [f"p/tree/{number}" for number in range(20)]
     assert stored_keys(sandbox) == sorted(key for key in keys if Shard(2, 3).has(key))
+
+
+@pytest.mark.slow
+def test_status_of_a_named_journal_knows_no_shard(shell: Shell, sandbox: Sandbox) -> None:
+    """It is unknown whether it is running, unless the batch of the whole directory is."""
+    (shell.folder / "tree").mkdir()
+    (shell.folder / "tree/file").write_text("1")
+    status = ("status", "tree", "--checkpoint", "journal")
+    for words, live, text in (
+        (("tree", "bucket/p/"), True, "yes"),
+        (("tree/", "bucket/p/"), True, "yes"),
+        (("tree/", "bucket/p/", "--shard", "1/1"), None, "unknown"),
+    ):
+        sandbox.add_fault("error=503:SlowDown,op=put,times=always")
+        before = count_operations(sandbox)["put"]
+        with shell.begin("upload", "-r", *words, "--checkpoint", "journal") as process:
+            wait_for(lambda before=before: count_operations(sandbox)["put"] > before)  # type: ignore[misc]
+            fields, shown = shell.run(*status, "--json"), shell.run(*status)
+            sandbox.clear_faults()
+            process.communicate(timeout=100)
+        assert [one["live"] for one in fields.json["batches"]] == [live]
+        assert f"running     {text}\n" in shown.out
+        for key in stored_keys(sandbox):
+            sandbox.object_path("bucket", key).unlink()
+        (shell.folder / "journal").unlink(missing_ok=True)
 
 
 def test_status_and_verify_know_shards(inside: Inside, sandbox: Sandbox) -> None:

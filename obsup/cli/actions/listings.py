@@ -271,6 +271,6 @@ def _batch_rows(batch: LocalBatch) -> list[tuple[str, str]]:
         *([("shard", batch.shard)] if batch.shard else []),
         ("files", f"{batch.files:,} verified, {format_size(batch.size)}"),
         ("updated", iso_date(batch.updated_s)),
-        ("running", "yes" if batch.is_live else "no"),
+        ("running", {True: "yes", False: "no", None: "unknown"}[batch.is_live]),
         ("checkpoint", quoted(batch.path)),
     ]

@@ -26,7 +26,8 @@ def status(source: Path, target: str | None, **values: Any) -> int:
     records.
 
     For a directory that upload -r sends, it shows how many files the journals of this machine record as verified, for
-    each TARGET and each shard.
+    each TARGET and each shard. For a journal that --checkpoint names, it may be unknown whether an upload is running:
+    its name does not contain the shard.
     """
     from obsup.cli.actions.listings import run_status
     from obsup.cli.run.requests import options_from

@@ -19,7 +19,8 @@ from obsup.value import Value
 class LocalBatch(Value):
     """The files of a directory, or of one share of it, that are in place below *target* as its journal records it.
 
-    ``shard`` is ``I/N`` or empty, ``size`` bytes, ``updated_s`` seconds since the epoch.
+    ``shard`` is ``I/N`` or empty, ``size`` bytes, ``updated_s`` seconds since the epoch. ``is_live`` is None if that
+    cannot be known: a journal that the user named may be that of any share.
     """
 
     path: Path
@@ -28,7 +29,7 @@ class LocalBatch(Value):
     files: int
     size: int
     updated_s: float
-    is_live: bool
+    is_live: bool | None
 
 
 def find_local_batches(
@@ -47,11 +48,12 @@ def find_local_batches(
     wanted = split_scheme(target)[1].partition("/")[::2] if target is not None else None
     identities = [batch_id([f"{source}{slash}"]) for slash in ("", "/")]
     for path in [journal] if journal is not None else journals.find_all(folder):
-        identity = journals.batch_id_of(path) if journal is None else identities[0]
-        if identity.partition(".")[0] not in identities:
+        identity = journals.batch_id_of(path)
+        is_known = identity.partition(".")[0] in identities
+        if not is_known and journal is None:
             continue
         try:
-            found = _read(path, identity)
+            found = _read(path, [identity] if is_known else identities, is_known=is_known)
         except (OSError, JournalDamaged) as exc:
             observe(events.Noted(f"cannot read {path}: {exc}"))
             continue
@@ -59,9 +61,12 @@ def find_local_batches(
             yield found
 
 
-def _read(path: Path, identity: str) -> LocalBatch:
+def _read(path: Path, identities: list[str], *, is_known: bool) -> LocalBatch:
     target, updated_s = journals.target_of(path), path.stat().st_mtime
     with closing(Journal(path, target, read_only=True)) as journal:
         size = sum(entry.stat.size for entry in journal.entries())
-        is_live = is_held(lock_target(target, identity))
-        return LocalBatch(path, target, shard_of(identity), journal.known, size, updated_s, is_live)
+        is_live = any(is_held(lock_target(target, one)) for one in identities) or (
+            False if is_known else None
+        )
+        shard = shard_of(identities[0]) if is_known else ""
+        return LocalBatch(path, target, shard, journal.known, size, updated_s, is_live)
