@@ -25,7 +25,7 @@ def endpoint_form(provider: str) -> str:
 def own_values(defaults: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
     """Return what the store of a profile with the keys *given* has instead of what *defaults* set for theirs.
 
-    Nothing if the profile names no store. Raises WrongUsage if its region cannot be known.
+    Nothing for a profile without a store. Raises WrongUsage if its region cannot be known.
     """
     provider, endpoint = given["provider"], given.get("endpoint", "")
     if not endpoint and provider != "auto":
