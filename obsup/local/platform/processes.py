@@ -211,7 +211,7 @@ def usable_cores() -> int:
 def call_within(timeout_s: float, function: Callable[[], T]) -> T:
     """Return what *function* returns. Raises what it raises, and TimeoutError if it does not return in time.
 
-    It then continues in a thread that does not keep the process alive. The time is not limited if no thread can be started.
+    It then continues in a thread that does not keep the process alive. Without threads, the time is not limited.
     """
     outcome: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
