@@ -9,6 +9,8 @@ import pickle
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.pool import InlineSender
 from obsup.engine.batch.request import SharedRequest
-from obsup.engine.job.connection import StoreSettings, connect
+from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.concurrency import ConcurrencyLimit
@@ -87,6 +89,39 @@ class GroupResult(Value):
     unstarted: tuple[PendingFile, ...] = ()
 
 
+def _connect(setup: WorkerSetup, observe: events.Observer, wait: Callable[[float], bool]) -> Connection:
+    """Connect without retries. The driver retries: one file that waits here would delay the whole group."""
+    settings = replace(setup.settings, retry_for_s=0.0)
+    return connect(settings, observe=observe, sleep=wait, reports_requests=setup.reports_requests)
+
+
+def _for_each(
+    files: Iterable[PendingFile],
+    upload: Callable[[PendingFile], None],
+    threads: Executor | None,
+    count: int,
+    *,
+    is_over: Callable[[], bool],
+) -> tuple[PendingFile, ...]:
+    """Upload *files* in this thread and up to *count* - 1 of *threads* until *is_over*; return those not started."""
+    waiting = deque(files)
+
+    def upload_next_files() -> None:
+        while not is_over():
+            try:
+                pending = waiting.popleft()
+            except IndexError:
+                return
+            upload(pending)
+
+    others = [threads.submit(upload_next_files) for _ in range(count - 1)] if threads is not None else []
+    upload_next_files()
+    for future in others:
+        if not future.cancel():
+            future.result()
+    return tuple(waiting)
+
+
 class ProcessWorker:
     """Uploads the groups of one batch in this process."""
 
@@ -95,14 +130,7 @@ class ProcessWorker:
         self._events: list[events.Event] = []
         probe = ConcurrencyProbe(min(INITIAL_JOBS, setup.jobs), setup.jobs) if setup.probes_jobs else None
         self._concurrency = ConcurrencyLimit(setup.jobs, probe=probe)
-        # The driver retries: one file that waits here would delay the whole group.
-        settings = replace(setup.settings, retry_for_s=0.0)
-        connection = connect(
-            settings,
-            observe=self._observe,
-            sleep=self._stop.sleep,
-            reports_requests=setup.reports_requests,
-        )
+        connection = _connect(setup, self._observe, self._stop.sleep)
         context = UploadContext(connection, setup.shared.template, self._observe, self._stop)
         self._file_uploader = FileUploader(context, setup.shared, concurrency=self._concurrency)
         self._threads = open_threads(setup.jobs, "small")
@@ -110,32 +138,24 @@ class ProcessWorker:
 
     def upload(self, group: FileGroup) -> GroupResult:
         """Upload the files of *group*, several at once, and return the outcomes."""
-        pending = deque(group.files)
         outcomes: list[FileOutcome] = []
         left: list[PendingFile] = []
 
-        def upload_next_files() -> None:
-            sender = InlineSender()
-            while self._stop.reason is None:
-                try:
-                    file = pending.popleft()
-                except IndexError:
-                    return
-                outcome = self._file_uploader.upload(file, sender)
-                error = outcome.error
-                if error is not None and error.retryable and self._stop.reason is None:
-                    left.append(file)
-                    self._note_throttling(error)
-                else:
-                    outcomes.append(outcome)
+        def upload(pending: PendingFile) -> None:
+            outcome = self._file_uploader.upload(pending, InlineSender())
+            error = outcome.error
+            if error is not None and error.retryable and self._stop.reason is None:
+                left.append(pending)
+                self._note_throttling(error)
+            else:
+                outcomes.append(outcome)
 
-        thread_count = max(1, min(group.jobs, self._concurrency.allowed, len(group.files)))
-        futures = [self._threads.submit(upload_next_files) for _ in range(thread_count - 1)]
-        upload_next_files()
-        for future in futures:
-            future.result()
+        count = min(group.jobs, self._concurrency.allowed, len(group.files))
+        waiting = _for_each(
+            group.files, upload, self._threads, count, is_over=lambda: self._stop.reason is not None
+        )
         reported, self._events = self._events, []
-        return GroupResult(tuple(outcomes), (*left, *pending), tuple(reported))
+        return GroupResult(tuple(outcomes), (*left, *waiting), tuple(reported))
 
     def _note_throttling(self, error: ObsupError) -> None:
         if isinstance(error, Throttled):
@@ -172,11 +192,7 @@ class RemoteGroupWorker:
     """Uploads the groups of one batch for a driver that may be on another host. Thread-safe."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        # The driver retries: one file that waits here would delay the whole group.
-        settings = replace(setup.settings, retry_for_s=0.0)
-        connection = connect(
-            settings, observe=record_event, sleep=sleep, reports_requests=setup.reports_requests
-        )
+        connection = _connect(setup, record_event, sleep)
         template = replace(setup.shared.template, executor="threads", jobs=setup.jobs)
         shared = replace(setup.shared, template=template)
         context = UploadContext(connection, template, record_event, StopSignal(), limit_of_thread)
@@ -186,32 +202,29 @@ class RemoteGroupWorker:
 
     def upload(self, task: GroupTask) -> GroupResult:
         """Upload the files of *task*, as many at once as the setup allows, and return their outcomes."""
-        waiting, end_s = deque(task.files), time.monotonic() + MAX_GROUP_S
+        end_s = time.monotonic() + MAX_GROUP_S
         outcomes: list[FileOutcome] = []
         left: list[PendingFile] = []
         recorded: list[events.Event] = []
         limit = set_thread_limit(task.rate)
 
-        def upload_next_files() -> None:
+        def upload(pending: PendingFile) -> None:
             with recording_events(recorded, most=None), sharing_limit(limit):
-                while not (outcomes or left) or time.monotonic() < end_s:
-                    try:
-                        pending = waiting.popleft()
-                    except IndexError:
-                        return
-                    outcome = self._upload_file(pending, is_local=task.is_local)
-                    if outcome is None:
-                        left.append(pending)
-                    else:
-                        outcomes.append(outcome)
+                outcome = self._upload_file(pending, is_local=task.is_local)
+            if outcome is None:
+                left.append(pending)
+            else:
+                outcomes.append(outcome)
 
-        count = min(self._jobs, len(task.files)) - 1 if self._threads is not None else 0
-        others = [self._threads.submit(upload_next_files) for _ in range(count)] if self._threads else []
-        upload_next_files()
-        for future in others:
-            if not future.cancel():
-                future.result()
-        return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), tuple(waiting))
+        count = min(self._jobs, len(task.files))
+        waiting = _for_each(
+            task.files,
+            upload,
+            self._threads,
+            count,
+            is_over=lambda: bool(outcomes or left) and time.monotonic() >= end_s,
+        )
+        return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), waiting)
 
     def _upload_file(self, pending: PendingFile, *, is_local: bool) -> FileOutcome | None:
         """Upload one file; return None if the driver must do it: another worker, or this one later, may succeed."""
