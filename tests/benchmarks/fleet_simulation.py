@@ -15,7 +15,7 @@ from typing import Any
 from obsup.engine.batch import file_groups
 from obsup.engine.batch.group_worker import GroupResult, GroupTask
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.job.result import Result
+from obsup.engine.job.result import Result, response_fields
 from obsup.model import Part, Receipt, Stored
 
 # A request to a store in the same region.
@@ -33,8 +33,7 @@ def sleep_instead(task: GroupTask) -> GroupResult:
             200, "0123456789abcdef" * 2, f"request-{file.name}", date="Mon, 30 Nov 2026 08:00:00 GMT"
         )
         receipt = Receipt(Part(1, 0, file.stat.size).number, file.stat.size, stored.etag, stored.etag)
-        result = Result.of(
-            stored,
+        result = Result(
             target=prefix.below(file.name),
             upload_id=None,
             verified="etag",
@@ -45,6 +44,7 @@ def sleep_instead(task: GroupTask) -> GroupResult:
             sent_bytes=file.stat.size,
             receipts=(receipt,),
             source=file.stat,
+            **response_fields(stored),
         )
         outcomes.append(FileOutcome.of(file, result=result))
     return GroupResult(tuple(outcomes), (), ())

@@ -18,7 +18,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.result import Result
+from obsup.engine.job.result import Result, response_fields
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
@@ -131,8 +131,7 @@ class FileUploader:
         if options.differ or (options.unknown and is_replaced):
             return None
         stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, date=info.last_modified)
-        return Result.of(
-            stored,
+        return Result(
             target=target,
             upload_id=info.upload_id,
             verified=cast(Verified, entry.verified),
@@ -142,6 +141,7 @@ class FileUploader:
             # Only a new entry for an object that was replaced: the existing one stays as it is.
             source=file.stat if is_replaced else None,
             lock=info.lock,
+            **response_fields(stored),
         )
 
     def _upload(

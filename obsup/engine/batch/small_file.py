@@ -17,7 +17,7 @@ from obsup import events
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.result import Result
+from obsup.engine.job.result import Result, response_fields
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.whole_object import put_content
 from obsup.engine.upload.preconditions import require_encryption
@@ -94,8 +94,7 @@ class SmallFileUploader:
         if context is not None:
             finished = with_info(context, finished)
             check_options(context, finished)
-        result = Result.of(
-            finished.response,
+        result = Result(
             target=target,
             upload_id=None,
             verified=finished.verified,
@@ -108,6 +107,7 @@ class SmallFileUploader:
             receipts=finished.receipts,
             source=file.stat,
             lock=finished.lock,
+            **response_fields(finished.response),
         )
         return FileOutcome.of(file, result=result)
 

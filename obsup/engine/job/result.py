@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -32,8 +33,7 @@ def result_of_upload(
     source: SourceStat | None = None,
 ) -> Result:
     """Return the result of *request*. *upload* is None for a single PutObject; *tally* counted what was sent."""
-    return Result.of(
-        finished.response,
+    return Result(
         target=request.target,
         upload_id=upload.upload_id if upload else None,
         verified=finished.verified,
@@ -46,23 +46,8 @@ def result_of_upload(
         receipts=finished.receipts,
         source=source,
         lock=finished.lock,
+        **response_fields(finished.response),
     )
-
-
-# Fields that Result has from the response of the store.
-_OF_RESPONSE = (
-    "status",
-    "request_id",
-    "host_id",
-    "version_id",
-    "location",
-    "sse_kms",
-    "sse_kms_key",
-    "sse_c",
-    "sse_c_key_md5",
-    "date",
-    "checksum",
-)
 
 
 class Finished(Value):
@@ -119,9 +104,9 @@ class Result(Value):
     size: int
     part_size: int
     parts: int
-    sent_parts: int
-    sent_bytes: int
-    seconds: float
+    sent_parts: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
     status: int = 200
     request_id: str = ""
     host_id: str = ""
@@ -143,38 +128,11 @@ class Result(Value):
         checksum = self.checksum
         return checksum.value if checksum is not None and checksum.algorithm == self.verified else None
 
-    @classmethod
-    def of(
-        cls,
-        stored: Stored,
-        *,
-        target: Target,
-        upload_id: str | None,
-        verified: Verified,
-        size: int,
-        part_size: int,
-        parts: int,
-        sent_parts: int = 0,
-        sent_bytes: int = 0,
-        seconds: float = 0.0,
-        receipts: tuple[Receipt, ...] = (),
-        source: SourceStat | None = None,
-        lock: ObjectLock | None = None,
-    ) -> Result:
-        """Return the result with the fields of the store's response *stored*."""
-        return cls(
-            target,
-            upload_id,
-            stored.etag,
-            verified,
-            size,
-            part_size,
-            parts,
-            sent_parts,
-            sent_bytes,
-            seconds,
-            receipts=receipts,
-            source=source,
-            lock=lock,
-            **{name: getattr(stored, name) for name in _OF_RESPONSE},
-        )
+
+# Fields that Result has from the response of the store. The size of the object is not that of a part.
+_OF_RESPONSE = (set(Stored.__struct_fields__) & set(Result.__struct_fields__)) - {"size"}
+
+
+def response_fields(stored: Stored) -> dict[str, Any]:
+    """Return the fields of a Result that are those of the store's response."""
+    return {name: getattr(stored, name) for name in _OF_RESPONSE}

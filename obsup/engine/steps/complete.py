@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.result import Finished, Result
+from obsup.engine.job.result import Finished, Result, response_fields
 from obsup.engine.proof.object_options import lock_headers
 from obsup.engine.proof.object_proof import (
     BY_CONTENT,
@@ -131,14 +131,14 @@ class ManualCompletion:
         else:
             info = finished.info
             verified = self._verified(finished, etags)
-            result = Result.of(
-                finished.stored,
+            result = Result(
                 target=upload.target,
                 upload_id=upload.upload_id,
                 verified=verified,
                 size=size,
                 part_size=receipts[0].size,
                 parts=len(receipts),
+                **response_fields(finished.stored),
             )
         return self._confirm_and_forget(
             selected, result, info, lambda: self._forget(selected, result, receipts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.result import Result
+from obsup.engine.job.result import Result, response_fields
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
 from obsup.engine.proof.object_proof import Verified, etag_of, is_composite, lacks_mark, mark_of
 from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
@@ -136,8 +136,7 @@ def result_of(upload: Upload, found: FoundObject | None) -> Result | None:
     if found is None:
         return None
     count = _part_count(found.info) or 1
-    return Result.of(
-        found.finished().stored,
+    return Result(
         target=upload.target,
         upload_id=upload.upload_id,
         verified=found.verified,
@@ -145,6 +144,7 @@ def result_of(upload: Upload, found: FoundObject | None) -> Result | None:
         part_size=-(-found.info.size // count),
         parts=count,
         lock=found.info.lock,
+        **response_fields(found.finished().stored),
     )
 
 

@@ -53,8 +53,6 @@ class Identical(Value):
             size=info.size,
             part_size=self.part_size,
             parts=self.parts,
-            sent_parts=0,
-            sent_bytes=0,
             seconds=tally.seconds,
             request_id=info.request_id,
             version_id=info.version_id,
