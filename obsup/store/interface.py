@@ -31,11 +31,9 @@ class CredentialSource(Protocol):
 
     def current(self) -> Credentials:
         """Return credentials that are not about to expire. Raises Denied if none can be obtained."""
-        ...
 
     def refresh(self, stale: Credentials) -> Credentials:
         """Return credentials newer than *stale*, which the store rejected; *stale* if none exist."""
-        ...
 
 
 class FixedCredentials:
@@ -65,46 +63,11 @@ class PartStore(Protocol):
         Idempotent and safe to retry: a part replaces an earlier one with the same number.
         Raises StoreError, NetworkError, Denied, and unchanged every error of the body.
         """
-        ...
 
 
 @runtime_checkable
-class TrialStore(PartStore, Protocol):
-    """A store that can initiate an upload and abort it. A worker that has only a presigned URL cannot."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect of all requests."""
-        ...
-
-    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
-        """See ObjectStore."""
-        ...
-
-    def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
-        """See ObjectStore."""
-        ...
-
-    def abort(self, upload: Upload) -> bool:
-        """See ObjectStore."""
-        ...
-
-
-@runtime_checkable
-class PartLister(Protocol):
-    """A store that can list parts. A worker that has only a presigned URL cannot."""
-
-    def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
-        """Yield the stored parts with numbers above *after*, ascending, from all pages, at most *most*.
-
-        Reads only: safe to retry from the start. Raises StoreError, NetworkError and Denied, also in the middle of the
-        list: a caller must not use a list that did not end.
-        """
-        ...
-
-
-class ObjectStore(PartStore, PartLister, Protocol):
-    """An object store. Safe to share between threads.
+class ObjectStore(PartStore, Protocol):
+    """An object store. Safe to share between threads. A worker that has only a presigned URL has none.
 
     Every operation raises StoreError if the store rejects the request, NetworkError if no valid response arrives, and
     Denied without credentials. ``NetworkError.sent`` is True if the store may have executed the request.
@@ -120,7 +83,6 @@ class ObjectStore(PartStore, PartLister, Protocol):
         Not idempotent: each request creates an upload. Not safe to retry if ``NetworkError.sent``: list the uploads
         first. Never retried by RetryingStore.
         """
-        ...
 
     def copy_part(
         self,
@@ -137,14 +99,12 @@ class ObjectStore(PartStore, PartLister, Protocol):
         every store checks it. Idempotent and safe to retry, as ``upload_part``.
         A response 200 that contains <Error> raises StoreError.
         """
-        ...
 
     def upload_checksum(self, upload: Upload) -> UploadChecksum | None:
         """Return the checksum that was agreed on when *upload* was initiated, or None. Sends nothing if none can be.
 
         Reads only: safe to retry.
         """
-        ...
 
     def complete(
         self,
@@ -162,7 +122,6 @@ class ObjectStore(PartStore, PartLister, Protocol):
         to retry if ``NetworkError.sent``: look at the object first. Never retried by RetryingStore.
         A response 200 that contains <Error> raises StoreError.
         """
-        ...
 
     def abort(self, upload: Upload) -> bool:
         """Abort the upload and discard its parts; return False if the store has no such upload.
@@ -170,21 +129,25 @@ class ObjectStore(PartStore, PartLister, Protocol):
         Idempotent and safe to retry: an upload that no longer exists is success. Parts that are still in flight may be
         stored after the abort, so a caller repeats it until ``list_parts`` fails with NoSuchUpload.
         """
-        ...
+
+    def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
+        """Yield the stored parts with numbers above *after*, ascending, from all pages, at most *most*.
+
+        Reads only: safe to retry from the start. Raises StoreError, NetworkError and Denied, also in the middle of the
+        list: a caller must not use a list that did not end.
+        """
 
     def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
         """Yield the uploads in progress whose keys begin with *prefix*, from all pages, in *window*.
 
         Reads only: safe to retry from the start, as ``list_parts``.
         """
-        ...
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
         """Return one page of the objects whose keys begin with *prefix* and follow the key *marker*.
 
         Reads only: safe to retry.
         """
-        ...
 
     def put_object(
         self,
@@ -198,7 +161,6 @@ class ObjectStore(PartStore, PartLister, Protocol):
         Idempotent unless *headers* forbid overwriting. Safe to retry in any case, but then a rejection because the
         object exists may be caused by the first attempt. Passes errors of the body unchanged.
         """
-        ...
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
         """Return the properties of the object, or None if it does not exist.
@@ -207,11 +169,9 @@ class ObjectStore(PartStore, PartLister, Protocol):
 
         Reads only: safe to retry. Raises StoreError if the bucket does not exist or the permission is missing.
         """
-        ...
 
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         """Set the *lock* of one version of the object: its retention, its legal hold, or both.
 
         Idempotent and safe to retry: a retention can be set again, and extended.
         """
-        ...

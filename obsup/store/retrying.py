@@ -196,13 +196,11 @@ class RetryingStore:
         return attempts.run(operation, doing=doing, part_number=part_number)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
-        """Initiate an upload without retries."""
         return self._inner.initiate(target, headers)
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
-        """Send one part."""
         return self._run(
             lambda: self._inner.upload_part(upload, part_number, open_body, digests),
             f"part {part_number} of {upload.target}",
@@ -218,7 +216,6 @@ class RetryingStore:
         byte_range: tuple[int, int] | None = None,
         if_match: str | None = None,
     ) -> Stored:
-        """Copy one part."""
         return self._run(
             lambda: self._inner.copy_part(
                 upload, part_number, source, byte_range=byte_range, if_match=if_match
@@ -228,7 +225,6 @@ class RetryingStore:
         )
 
     def upload_checksum(self, upload: Upload) -> UploadChecksum | None:
-        """Return the checksum of the upload."""
         return self._run(lambda: self._inner.upload_checksum(upload), f"listing the parts of {upload.target}")
 
     def complete(
@@ -239,11 +235,9 @@ class RetryingStore:
         *,
         checksums: ObjectChecksums | None = None,
     ) -> Stored:
-        """Complete the upload without retries."""
         return self._inner.complete(upload, parts, headers, checksums=checksums)
 
     def abort(self, upload: Upload) -> bool:
-        """Abort the upload."""
         return self._run(lambda: self._inner.abort(upload), f"aborting the upload of {upload.target}")
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
@@ -256,7 +250,6 @@ class RetryingStore:
         )
 
     def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
-        """Yield the uploads in progress, as ``list_parts``."""
         return iter(
             self._run(
                 lambda: list(self._inner.list_uploads(bucket, prefix, window)),
@@ -265,7 +258,6 @@ class RetryingStore:
         )
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
-        """Return one page of objects."""
         return self._run(
             lambda: self._inner.list_objects(bucket, prefix, marker), f"listing the objects of {bucket}"
         )
@@ -277,7 +269,6 @@ class RetryingStore:
         headers: Mapping[str, str],
         digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
-        """Store a whole object."""
         return self._run(
             lambda: self._inner.put_object(target, open_body, headers, digests),
             f"uploading {target}",
@@ -285,11 +276,9 @@ class RetryingStore:
         )
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
-        """Return the properties of the object."""
         return self._run(
             lambda: self._inner.head_object(target, is_copy_source=is_copy_source), f"checking {target}"
         )
 
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
-        """Lock one version of the object."""
         self._run(lambda: self._inner.lock_object(target, version_id, lock), f"locking {target}")

@@ -62,27 +62,21 @@ class GroupWorkers(Protocol):
 
     def start(self, waiting: int) -> None:
         """Start the processes if *waiting* files are enough for that. Returns before they accept groups."""
-        ...
 
     def group_size(self, waiting: int, in_flight: int) -> int:
         """Return how many of *waiting* files the next group may have, with *in_flight* groups; 0 for no group yet."""
-        ...
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:
         """Submit a group; *jobs* is the total of files in flight. Raises BrokenExecutor."""
-        ...
 
     def note_failure(self) -> None:
         """React to a group that failed as a whole."""
-        ...
 
     def forward_stop(self) -> None:
         """Stop what runs, if the batch was stopped."""
-        ...
 
     def close(self, *, wait: bool) -> None:
         """End the processes; without *wait* they abort what is in flight and end as soon as they can."""
-        ...
 
 
 class FileGroups:
@@ -154,7 +148,6 @@ class FileGroups:
             self._workers.forward_stop()
 
     def close(self, *, wait: bool) -> None:
-        """See GroupWorkers."""
         if self._workers is not None:
             self._workers.close(wait=wait)
 
@@ -178,7 +171,6 @@ class ExtraProcesses:
         self.is_open = False
 
     def start(self, waiting: int) -> None:
-        """See GroupWorkers."""
         if self._pool is not None or self._count < 2 or waiting < MIN_FILES:
             return
         from obsup.local.processes.pool import ProcessPool  # few batches are large enough
@@ -201,7 +193,6 @@ class ExtraProcesses:
         return 1 + (waiting - 1) // (3 * self._count)
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:
-        """See GroupWorkers."""
         assert self._pool is not None
         return self._pool.submit(upload_group, FileGroup(files, max(1, jobs // self._count)))
 
@@ -210,12 +201,10 @@ class ExtraProcesses:
         self.is_open, self._count = False, 0
 
     def forward_stop(self) -> None:
-        """See GroupWorkers."""
         if self._pool is not None and self._stop.reason is not None:
             self._pool.set_state(STOP_NOW if self._stop.is_over else STOP)
 
     def close(self, *, wait: bool) -> None:
-        """See GroupWorkers."""
         if self._pool is None:
             return
         if not wait:
@@ -252,7 +241,6 @@ class RemoteGroups:
         return MAX_GROUP_FILES if waiting >= MAX_GROUP_FILES or not in_flight else 0
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:  # noqa: ARG002 - one at a time
-        """See GroupWorkers."""
 
         def make_call(rate: Rate | None, is_local: bool) -> WorkerCall:
             return upload_group_remotely, GroupTask(self._setup, files, rate, is_local)

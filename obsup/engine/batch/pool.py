@@ -141,7 +141,6 @@ class InlineSender(_PoolSender):
         dispatch(parts, send, window=lambda: 1, stop=context.stop, on_receipt=on_receipt)
 
     def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
-        """See PartSender."""
         return put_file(context, stat)
 
 
@@ -168,13 +167,11 @@ class SharedSender(_PoolSender):
         parts: Iterator[PartToSend],
         on_receipt: OnReceipt,
     ) -> None:
-        """See PartSender."""
         send = self._submit_for(context, tally)
         with self._shares.large_file():
             dispatch(parts, send, window=self._shares.large_window, stop=context.stop, on_receipt=on_receipt)
 
     def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
-        """See PartSender."""
         return self._put(context, stat)
 
 

@@ -28,30 +28,24 @@ class Plan(Protocol):
     @property
     def size(self) -> int:
         """The size of the source in bytes."""
-        ...
 
     @property
     def part_size(self) -> int:
         """The size of part 1 in bytes, unless it is the last part."""
-        ...
 
     @property
     def growth(self) -> Growth | None:
         """How the part size grows, None if it does not."""
-        ...
 
     @property
     def count(self) -> int:
         """The number of parts."""
-        ...
 
     def part(self, number: int) -> Part:
         """Return the part with this *number*, from 1."""
-        ...
 
     def parts(self) -> Iterator[Part]:
         """Yield all parts in ascending order."""
-        ...
 
 
 class FilePlan(Value):

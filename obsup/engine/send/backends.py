@@ -35,23 +35,18 @@ class WorkerBackend(Protocol):
     @property
     def size(self) -> int:
         """How many calls run at once now."""
-        ...
 
     def submit(self, make_call: MakeCall, *, avoid: Collection[str] = ()) -> Future[Any]:
         """Run a call in a worker, if possible in none of *avoid*. Raises BrokenExecutor if all workers are lost."""
-        ...
 
     def has_other(self, workers: Collection[str]) -> bool:
         """Return whether *avoid* can be given these workers, because there are others."""
-        ...
 
     def set_aside(self, worker: str, why: str) -> None:
         """Send nothing to *worker* from now on."""
-        ...
 
     def close(self, *, wait: bool) -> None:
         """Release the workers; wait for running calls only if *wait*."""
-        ...
 
 
 class FixedBackend:
@@ -68,18 +63,15 @@ class FixedBackend:
         self._close = close
 
     def submit(self, make_call: MakeCall, *, avoid: Collection[str] = ()) -> Future[Any]:  # noqa: ARG002 - no choice
-        """See WorkerBackend."""
         return self._submit(*make_call(1 / self.size))
 
     def has_other(self, workers: Collection[str]) -> bool:  # noqa: ARG002 - no choice
-        """See WorkerBackend."""
         return False
 
     def set_aside(self, worker: str, why: str) -> None:
         """See WorkerBackend. Never called."""
 
     def close(self, *, wait: bool) -> None:
-        """See WorkerBackend."""
         self._close(wait=wait)
 
 

@@ -30,7 +30,6 @@ class HashedBody(Body, Protocol):
 
     def check(self) -> None:
         """Raise SourceChanged if the bytes were not those that were planned. Also after ``close``."""
-        ...
 
 
 class Content(Protocol):
@@ -39,7 +38,6 @@ class Content(Protocol):
     @property
     def part(self) -> Part:
         """The part number, offset and size."""
-        ...
 
     def open(
         self, fresh: Callable[[], PartDigest], *, on_sent: Callable[[int], None], gate: Gate | None
@@ -48,15 +46,12 @@ class Content(Protocol):
 
         Raises SourceChanged if they are no longer those that were planned.
         """
-        ...
 
     def md5(self, gate: Gate | None) -> str:
         """Compute the MD5 in hex, before anything is sent."""
-        ...
 
     def checksum(self, algorithm: str, gate: Gate | None) -> Checksum | None:
         """Compute the checksum of this *algorithm*, before anything is sent."""
-        ...
 
 
 class AttemptCounter:

@@ -77,12 +77,10 @@ class DaskBackend:
 
     @property
     def size(self) -> int:
-        """See WorkerBackend."""
         with self._changed:
             return self._shares.threads
 
     def submit(self, make_call: MakeCall, *, avoid: Collection[str] = ()) -> Future[Any]:
-        """See WorkerBackend."""
         attempt = Attempt()
         with self._changed:
             if self._lost is None:
@@ -93,12 +91,10 @@ class DaskBackend:
         return attempt
 
     def has_other(self, workers: Collection[str]) -> bool:
-        """See WorkerBackend."""
         with self._changed:
             return self._shares.has_other(workers)
 
     def set_aside(self, worker: str, why: str) -> None:
-        """See WorkerBackend."""
         with self._changed:
             member = self._shares.members.get(worker)
             if member is None or member.is_aside:
@@ -109,7 +105,6 @@ class DaskBackend:
         )
 
     def close(self, *, wait: bool) -> None:  # noqa: ARG002 - the futures of calls are awaited elsewhere
-        """See WorkerBackend."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

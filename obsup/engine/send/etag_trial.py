@@ -15,7 +15,7 @@ from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Stored, Target, Upload
 from obsup.store.http.body import BodyDigests
-from obsup.store.interface import PartStore, TrialStore
+from obsup.store.interface import ObjectStore, PartStore
 
 # Facts about the store.
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
@@ -61,7 +61,7 @@ class EtagTrial:
 
     def shows_opaque_etags(self) -> bool:
         """Try it out, unless that was done. Without the permission, or with a presigned URL, nothing is shown."""
-        if isinstance(self._store, TrialStore):
+        if isinstance(self._store, ObjectStore):
             store = self._store
             self._learned.learn(("tried ETags", *self._fact), lambda: self._try_out(store))
         return self.has_shown
@@ -72,7 +72,7 @@ class EtagTrial:
             self.shows_opaque_etags()
         return self._learned.has((_UNCHECKED, *self._fact))
 
-    def _try_out(self, store: TrialStore) -> None:
+    def _try_out(self, store: ObjectStore) -> None:
         """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none.
 
         If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
@@ -92,7 +92,7 @@ class EtagTrial:
         except (ObsupError, StoreError, NetworkError):
             return
 
-    def _find_fact(self, store: TrialStore, upload: Upload) -> str:
+    def _find_fact(self, store: ObjectStore, upload: Upload) -> str:
         """Return what two parts of one byte show, the second one with a wrong Content-MD5."""
 
         def send(declared: bytes) -> Stored:
@@ -108,7 +108,7 @@ class EtagTrial:
             return _OPAQUE
         return _UNCHECKED
 
-    def _open_ids(self, store: TrialStore) -> set[str]:
+    def _open_ids(self, store: ObjectStore) -> set[str]:
         """Return the ids of the open uploads of the key; none if they cannot be listed."""
         try:
             return {one.upload_id for one in store.list_uploads(self.target.bucket, self.target.key)}
@@ -116,7 +116,7 @@ class EtagTrial:
             return set()
 
 
-def abort_unused(store: TrialStore, upload: Upload, observe: events.Observer) -> None:
+def abort_unused(store: ObjectStore, upload: Upload, observe: events.Observer) -> None:
     """Abort an upload that was initiated a moment ago, and has no part of the source; note how if that fails."""
     try:
         store.abort(upload)

@@ -38,7 +38,7 @@ from obsup.local.source.part_md5s import PartGroup
 from obsup.model import Part, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import BodyDigests, OpenBody
-from obsup.store.interface import PartLister, PartStore
+from obsup.store.interface import ObjectStore, PartStore
 from obsup.value import Value
 
 # A fact about the store.
@@ -121,7 +121,7 @@ def _find_stored(
     content: Content, upload: Upload, store: PartStore, send_options: SendOptions
 ) -> tuple[Stored, Receipt] | None:
     """Return response and receipt of the part if the store lists it with this size and digest, or None."""
-    if not isinstance(store, PartLister):
+    if not isinstance(store, ObjectStore):
         return None
     part = content.part
     try:

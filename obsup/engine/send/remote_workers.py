@@ -121,7 +121,6 @@ class RemoteWorkers:
 
     @property
     def size(self) -> int:
-        """See Workers."""
         return self._backend.size
 
     @property
@@ -180,7 +179,6 @@ class RemoteWorkers:
         return self._backend.submit(lambda share: make_call(self._rate_of(share), is_local))
 
     def close(self, *, wait: bool) -> None:
-        """See Workers."""
         self._backend.close(wait=wait)
         self._comparing.shutdown(wait=wait, cancel_futures=True)
 

@@ -21,11 +21,9 @@ class PartSender(Protocol):
 
     def prepare(self, context: UploadContext) -> None:
         """Make sure that there are workers, before an upload is initiated for them. Raises as ``open_workers``."""
-        ...
 
     def release(self) -> None:
         """Close the workers of a single upload, if it failed before it sent parts."""
-        ...
 
     def send_parts(
         self,
@@ -35,11 +33,9 @@ class PartSender(Protocol):
         on_receipt: Callable[[Receipt], None],
     ) -> None:
         """Send all *parts*; call *on_receipt* for each stored part, in the calling thread. Raises as ``dispatch``."""
-        ...
 
     def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
         """Put the file with the identity *stat* in one request and verify the object. Raises as ``put_whole``."""
-        ...
 
 
 class DedicatedSender:
@@ -49,13 +45,11 @@ class DedicatedSender:
         self._workers: Workers | None = None
 
     def prepare(self, context: UploadContext) -> None:
-        """See PartSender."""
         from obsup.engine.send.workers import open_workers
 
         self._workers = self._workers or open_workers(context)
 
     def release(self) -> None:
-        """See PartSender."""
         workers, self._workers = self._workers, None
         if workers is not None:
             workers.close(wait=False)
@@ -67,7 +61,6 @@ class DedicatedSender:
         parts: Iterator[PartToSend],
         on_receipt: Callable[[Receipt], None],
     ) -> None:
-        """See PartSender."""
         from obsup.engine.send.workers import open_workers, send_with_workers
 
         workers, self._workers = self._workers or open_workers(context), None

@@ -27,15 +27,12 @@ class Workers(Protocol):
     @property
     def size(self) -> int:
         """How many parts are sent at once now."""
-        ...
 
     def send(self, part: PartToSend) -> Future[Receipt]:
         """Submit the part; the future returns its receipt."""
-        ...
 
     def close(self, *, wait: bool) -> None:
         """Release the workers; wait for parts in flight only if *wait*."""
-        ...
 
 
 class LocalWorkers:
@@ -47,11 +44,9 @@ class LocalWorkers:
         self._run = run
 
     def send(self, part: PartToSend) -> Future[Receipt]:
-        """See Workers."""
         return self._executor.submit(self._run, part)
 
     def close(self, *, wait: bool) -> None:
-        """See Workers."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
