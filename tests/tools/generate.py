@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from obsup.cli.arguments.command import Commands
-from obsup.cli.arguments.shell_scripts import FILES, script
+from obsup.cli.arguments.shell_scripts import script
 from obsup.cli.main import cli
 from tests.tools.manpage import command_pages
 from tests.tools.markdown_page import text_page
 
 ROOT = Path(__file__).parents[2]
+COMPLETIONS = {"bash": "obsup.bash", "zsh": "_obsup", "fish": "obsup.fish", "powershell": "obsup.ps1"}
 
 
 def generated(folder: Path, root: Commands) -> dict[Path, str]:
@@ -18,7 +19,7 @@ def generated(folder: Path, root: Commands) -> dict[Path, str]:
     longer = [text_page(path.stem, path.read_text()) for path in sorted(folder.glob("man/pages/*.md"))]
     pages = [*command_pages(root).items(), *longer]
     files = {folder / "man" / f"man{name[-1]}" / name: text for name, text in pages}
-    scripts = [(name, script(shell, root)) for shell, (name, _) in FILES.items()]
+    scripts = [(name, script(shell, root)) for shell, name in COMPLETIONS.items()]
     return files | {folder / "completions" / name: text for name, text in scripts}
 
 

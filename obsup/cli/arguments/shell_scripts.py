@@ -18,13 +18,6 @@ from click.shell_completion import (
 )
 
 VARIABLE = "_OBSUP_COMPLETE"
-#: Where each shell searches for the script of a program, relative to a prefix.
-FILES = {
-    "bash": ("obsup.bash", "share/bash-completion/completions/obsup"),
-    "zsh": ("_obsup", "share/zsh/site-functions/_obsup"),
-    "fish": ("obsup.fish", "share/fish/vendor_completions.d/obsup.fish"),
-    "powershell": ("obsup.ps1", None),
-}
 
 BASH = r"""# bash completion for obsup. Generated: do not edit.
 _obsup_completion() {
@@ -119,6 +112,8 @@ complete --command obsup --no-files --arguments '(__obsup_complete)'
 class _Lines(ShellComplete):
     """A shell whose script reads one line per item: kind, value and help, tab-separated."""
 
+    source_template: ClassVar[str]
+
     def format_completion(self, item: CompletionItem[str]) -> str:
         """Return the line of *item*. Values with tabs or line breaks are omitted."""
         help_text = " ".join((item.help or "").split())
@@ -127,70 +122,61 @@ class _Lines(ShellComplete):
 
     def fit(self, value: str) -> str:
         """Return *value* as this shell inserts it."""
-        return value
+        raise NotImplementedError
 
     def complete(self) -> str:
-        """Return all lines."""
         return "\n".join(line for line in super().complete().split("\n") if line)
+
+    def source(self) -> str:
+        return self.source_template
 
 
 class BashComplete(_Lines):
     """bash passes the line up to the cursor and replaces the text after the last word break."""
 
     name: ClassVar[str] = "bash"
-    source_template: ClassVar[str] = BASH
+    source_template = BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the cursor and the word at the cursor."""
         line = os.environ["COMP_WORDS"]
         words = split_arg_string(line)
         begun = "" if line[-1:].isspace() and not line.endswith("\\ ") else words.pop()
         breaks = set(os.environ.get("COMP_BREAKS", "")) & set(":=")
-        self._kept = max((begun.rfind(one) + 1 for one in breaks), default=0)
         # For --digest=md5, only the values are completed, without the option.
-        self._is_value = begun.startswith("-") and "=" in begun
+        is_value = begun.startswith("-") and "=" in begun
+        self._kept = 0 if is_value else max((begun.rfind(one) + 1 for one in breaks), default=0)
         return words[1:], begun
 
     def fit(self, value: str) -> str:
         """Return *value* without the prefix that readline keeps."""
-        return value if self._is_value else value[self._kept :]
-
-    def source(self) -> str:
-        """Return the script."""
-        return self.source_template
+        return value[self._kept :]
 
 
 class _WholeWord(_Lines):
     """A shell that replaces the whole word."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the cursor and the word at the cursor."""
         words, begun = self.words()
         option, separator, _ = begun.partition("=")
         self._option = f"{option}=" if begun.startswith("-") and separator else ""
         return words, begun
 
     def words(self) -> tuple[list[str], str]:
-        """Return the words that the script passes."""
+        """Return the words before the cursor and the word at the cursor, without quotes."""
         raise NotImplementedError
 
     def fit(self, value: str) -> str:
         """Return *value* with the option that precedes it in the same word."""
         return f"{self._option}{value}"
 
-    def source(self) -> str:
-        """Return the script."""
-        return self.source_template
-
 
 class ZshComplete(_WholeWord):
     """zsh passes the words as typed, including quotes."""
 
     name: ClassVar[str] = "zsh"
-    source_template: ClassVar[str] = ZSH
+    source_template = ZSH
 
     def words(self) -> tuple[list[str], str]:
-        """Return the words before the cursor and the word at the cursor, without quotes."""
         typed = [(split_arg_string(word) or [""])[0] for word in os.environ["COMP_WORDS"].split("\n")]
         at = int(os.environ["COMP_CWORD"])
         return typed[1:at], typed[at] if at < len(typed) else ""
@@ -200,10 +186,9 @@ class FishComplete(_WholeWord):
     """fish passes words without quotes, and the word at the cursor separately."""
 
     name: ClassVar[str] = "fish"
-    source_template: ClassVar[str] = FISH
+    source_template = FISH
 
     def words(self) -> tuple[list[str], str]:
-        """Return the words before the cursor and the word at the cursor, without quotes."""
         typed = os.environ["COMP_WORDS"].split("\n")
         return typed[1:], (split_arg_string(os.environ["COMP_CWORD"]) or [""])[0]
 

@@ -11,34 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from obsup.rate import Rate, parse_rate
-from obsup.shard import Shard, parse_shard
+from obsup.rate import parse_rate
+from obsup.shard import parse_shard
 from obsup.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    NumberType = click.ParamType[float]
+    AnyType = click.ParamType[Any]
     TextType = click.ParamType[str]
-    PairType = click.ParamType[tuple[str, str]]
-    RangeType = click.ParamType[tuple[int, int]]
-    PartEtagType = click.ParamType[tuple[int, str]]
 else:  # Click before 8.4 has no generic types.
-    NumberType = TextType = PairType = RangeType = PartEtagType = click.ParamType
+    AnyType = TextType = click.ParamType
 
 
-class Measure(NumberType):
-    """A quantity with a unit, which *parse* converts. A number of a configuration file is parsed, too."""
+class Parsed(AnyType):
+    """A value that *parse* converts from text; *name*, in upper case, is its metavar.
 
-    def __init__(self, name: str, parse: Callable[[str], float | Rate | Shard]) -> None:
+    A number of a configuration file is parsed, too. The default of an option is converted already.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
         self.name = name
         self._parse = parse
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the metavar: SIZE, RATE or DURATION."""
-        return self.name.upper()
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the quantity. Fails with a message that shows valid values."""
-        if isinstance(value, Rate | Shard):
+        """Return the value. Fails with a message that shows valid values."""
+        if not isinstance(value, str | int | float):
             return value
         try:
             return self._parse(str(value))
@@ -46,65 +42,47 @@ class Measure(NumberType):
             self.fail(str(exc), param, ctx)
 
 
-class Pair(PairType):
-    """``NAME=VALUE``, as a tuple."""
+class Pairs(Parsed):
+    """``NAME=VALUE``, as a tuple of both, stripped. An environment variable has several, as words of a shell."""
 
     def __init__(self, name: str, separator: str = "=") -> None:
-        self.name = name
+        super().__init__(name, self._split)
         self._separator = separator
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the form of a value."""
-        return self.name
+    def _split(self, text: str) -> tuple[str, str]:
+        name, separator, rest = text.partition(self._separator)
+        if not separator or not name.strip():
+            raise ValueError(f"{text!r} is not of the form {self.name}")
+        return name.strip(), rest.strip()
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """Split an environment variable into values: headers, which contain spaces, by line; others as a shell does."""
-        if self._separator == ":":
-            return [line for line in rv.splitlines() if line.strip()]
+        """Return the values in an environment variable."""
         try:
             return shlex.split(rv)
         except ValueError:
             return rv.split()
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return (name, value), both stripped."""
-        if isinstance(value, tuple):
-            return value
-        name, separator, rest = str(value).partition(self._separator)
-        if not separator or not name.strip():
-            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
-        return name.strip(), rest.strip()
+
+class Headers(Pairs):
+    """``NAME: VALUE``. As headers contain spaces, an environment variable has one per line."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the values in an environment variable."""
+        return [line for line in rv.splitlines() if line.strip()]
 
 
-class ByteRange(RangeType):
-    """``FIRST-LAST``, bytes, both inclusive, as a tuple."""
-
-    name = "first-last"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return (first, last)."""
-        if isinstance(value, tuple):
-            return value
-        first, _, last = str(value).removeprefix("bytes=").partition("-")
-        if not (_is_number(first) and _is_number(last)) or int(first) > int(last):
-            message = f"{value!r} is not a range: write the first and the last byte, for example 0-1048575"
-            self.fail(message, param, ctx)
-        return int(first), int(last)
+def _parse_byte_range(text: str) -> tuple[int, int]:
+    first, _, last = text.removeprefix("bytes=").partition("-")
+    if not (_is_number(first) and _is_number(last)) or int(first) > int(last):
+        raise ValueError(f"{text!r} is not a range: write the first and the last byte, for example 0-1048575")
+    return int(first), int(last)
 
 
-class PartEtag(PartEtagType):
-    """``N:ETAG``, as a tuple."""
-
-    name = "n:etag"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return (part number, ETag without quotes)."""
-        if isinstance(value, tuple):
-            return value
-        number, _, etag = str(value).partition(":")
-        if not _is_number(number) or not etag.strip('" '):
-            self.fail(f"{value!r} is not of the form N:ETAG", param, ctx)
-        return int(number), etag.strip('" ')
+def _parse_part_etag(text: str) -> tuple[int, str]:
+    number, _, etag = text.partition(":")
+    if not _is_number(number) or not etag.strip('" '):
+        raise ValueError(f"{text!r} is not of the form N:ETAG")
+    return int(number), etag.strip('" ')
 
 
 def _is_number(text: str) -> bool:
@@ -151,12 +129,12 @@ class NonEmptyPath(click.Path):
 FILE = NonEmptyPath(path_type=Path, readable=False)
 FOLDER = NonEmptyPath(path_type=Path, file_okay=False)
 JOBS = Jobs(1, 10_000)
-SIZE = Measure("size", parse_size)
-RATE = Measure("rate", parse_rate)
-SHARD = Measure("shard", parse_shard)
-DURATION = Measure("duration", parse_duration)
-KEY_VALUE = Pair("K=V")
-GRANT = Pair("PERMISSION=ID")
-HEADER = Pair("'NAME: VALUE'", ":")
-BYTE_RANGE = ByteRange()
-PART_ETAG = PartEtag()
+SIZE = Parsed("size", parse_size)
+RATE = Parsed("rate", parse_rate)
+SHARD = Parsed("shard", parse_shard)
+DURATION = Parsed("duration", parse_duration)
+KEY_VALUE = Pairs("K=V")
+GRANT = Pairs("PERMISSION=ID")
+HEADER = Headers("'NAME: VALUE'", ":")
+BYTE_RANGE = Parsed("first-last", _parse_byte_range)
+PART_ETAG = Parsed("n:etag", _parse_part_etag)
