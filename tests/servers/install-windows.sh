@@ -39,13 +39,20 @@ needed = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dep
 needed = [one.partition(";")[0] for one in needed]
 (folder / "packages.txt").write_text("\n".join(["pip", "colorama", *needed]))
 tests = tomllib.loads((project / "pyproject.toml").read_text())["project"]["optional-dependencies"]["test"]
-tests = [one for one in tests if one.startswith(("pytest", "hypothesis", "pyfakefs"))]
-(folder / "tools.txt").write_text("\n".join(["colorama", *tests]))
+# The vendors' clients, whose packages have no wheels for Windows; crcmod works without its compiled module.
+clients = ["aliyun-python-sdk-core", "aliyun-python-sdk-kms", "crcmod"]
+clients += [one for one in tests if one.startswith(("esdk-obs-python", "oss2"))]
+# Later versions of cryptography call bcryptprimitives.dll, which Wine 8 does not have.
+tools = ["colorama", "cryptography<42.0.6", "jmespath", "pycryptodome"]
+tools += [one for one in tests if one.startswith(("pytest", "hypothesis", "pyfakefs", "boto3"))]
+(folder / "clients.txt").write_text("\n".join(clients))
+(folder / "tools.txt").write_text("\n".join(tools))
 EOF
     "$folder/linux/bin/pip" download -q -d "$folder/wheels" -r "$folder/packages.txt" \
         --platform win_amd64 --python-version 313 --only-binary=:all:
     "$folder/linux/bin/pip" download -q -d "$folder/tool-wheels" -r "$folder/tools.txt" \
         --platform win_amd64 --python-version 313 --only-binary=:all:
+    "$folder/linux/bin/pip" wheel -q --no-deps -w "$folder/tool-wheels" -r "$folder/clients.txt"
     for wheel in "$folder"/tool-wheels/*.whl; do python3 -m zipfile -e "$wheel" "$folder/tools"; done
     python3 -m zipfile -e "$folder"/wheels/pip-*.whl "$folder/python/Lib/site-packages"
     needed > "$folder/installed"
