@@ -16,7 +16,7 @@ class NextStep(NamedTuple):
 
     ``text`` is one instruction without a full stop, such as "set the clock". ``rerun``: run the failed command again,
     with the words ``add`` appended and without the options ``drop`` and their values. ``command``: run this other
-    command line, given as words.
+    command line, given as words. ``option``: this option must be corrected, or the variable or key that sets it.
     """
 
     text: str = ""
@@ -24,15 +24,18 @@ class NextStep(NamedTuple):
     add: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    option: str = ""
 
     def __str__(self) -> str:
         words = " ".join(word for word in (self.text, *self.add, *self.command) if word)
         return words or ("run the same command again" if self.rerun else "")
 
 
-def run_again(text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> NextStep:
+def run_again(
+    text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = (), option: str = ""
+) -> NextStep:
     """Return the step "do *text*, then run the same command again", changed by *add* and *drop*."""
-    return NextStep(text, rerun=True, add=add, drop=drop)
+    return NextStep(text, rerun=True, add=add, drop=drop, option=option)
 
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)

@@ -60,7 +60,7 @@ def normalise_endpoint(text: str) -> str:
         raise WrongUsage(
             f"invalid endpoint {text!r}",
             "It has a path, but the vendor's host has none; bucket and key belong in the TARGET",
-            NextStep(f"use {parts.scheme}://{parts.netloc}"),
+            NextStep(f"use {parts.scheme}://{parts.netloc}", option="--endpoint"),
         )
     bracketed = f"[{host}]" if ":" in host else host
     if parts.port in (None, DEFAULT_PORTS[parts.scheme]):
@@ -82,7 +82,10 @@ def recognise(endpoint: str) -> Recognised:
         raise WrongUsage(
             f"{parts.hostname} is not the endpoint of a storage service",
             family.refusal,
-            NextStep("use the endpoint of the service, for example --endpoint obs.eu-de.otc.t-systems.com"),
+            NextStep(
+                "use the endpoint of the service, for example --endpoint obs.eu-de.otc.t-systems.com",
+                option="--endpoint",
+            ),
         )
     region = match.groupdict().get("region") or family.region
     port = f":{parts.port}" if parts.port else ""
@@ -252,5 +255,8 @@ def _refused(text: str, why: str) -> WrongUsage:
     return WrongUsage(
         f"invalid endpoint {text!r}" if text else "invalid endpoint",
         why,
-        NextStep("use https://HOST or https://HOST:PORT, for example https://obs.eu-de.otc.t-systems.com"),
+        NextStep(
+            "use https://HOST or https://HOST:PORT, for example https://obs.eu-de.otc.t-systems.com",
+            option="--endpoint",
+        ),
     )

@@ -108,13 +108,13 @@ def end_of_retention(text: str, since_s: float) -> str:
         raise WrongUsage(
             f"invalid end of a retention {text!r}",
             f"{option} takes a date such as 2030-12-31 or 2030-12-31T18:00:00Z, or a duration such as 30d",
-            NextStep(f"correct {option}"),
+            NextStep(f"correct {option}", option=option),
         )
     if end_s <= since_s:
         raise WrongUsage(
             f"the retention would end at {iso_date(end_s)}, which has passed",
             "A store only accepts a later date",
-            NextStep(f"give a later date with {option}"),
+            NextStep(f"give a later date with {option}", option=option),
         )
     return iso_date(end_s)
 
@@ -271,6 +271,6 @@ def _choose(field: str, value: str, choices: Mapping[str, str], *, dialect: Dial
         raise WrongUsage(
             f"{dialect.title} has no {option_of(field)} {value!r}",
             f"It has {', '.join(choices)}",
-            NextStep(f"use one of these for {option_of(field)}"),
+            NextStep(f"use one of these for {option_of(field)}", option=option_of(field)),
         )
     return spellings[value.lower()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import tomllib
@@ -148,7 +149,42 @@ def test_show_names_what_overrides_a_setting(shell: Shell, config_path: Path) ->
 def test_show_fails_if_upload_fails(shell: Shell, config_path: Path) -> None:
     """An invalid value is not an effective setting."""
     outcome = shell.run("config", "show", OBSUP_PART_SIZE="lots")
-    assert (outcome.code, "OBSUP_PART_SIZE" in outcome.err) == (2, True), outcome.err
+    assert (outcome.code, "OBSUP_PART_SIZE" in outcome.err) == (78, True), outcome.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("endpoint", "ftp://host"),
+        ("region", "eu de"),
+        ("max_time", "0s"),
+        ("ca_bundle", "missing"),
+        ("header", "no-value"),
+    ],
+)
+def test_an_invalid_setting_is_named_where_it_is(
+    shell: Shell, config_path: Path, make_file: MakeFile, key: str, value: str
+) -> None:
+    """Exit 78, and the key with its table and file, or the variable: no option of the command line is wrong."""
+    make_file(1000)
+    by_variable = shell.run("upload", "bigfile", "bucket/key", **{f"OBSUP_{key.upper()}": value})
+    config_path.write_text(f"[defaults]\n{key} = {json.dumps([value] if key == 'header' else value)}\n")
+    nowhere = {"OBSUP_ENDPOINT": ""} if key == "endpoint" else {}
+    by_file = shell.run("upload", "bigfile", "bucket/key", **nowhere)
+    places = {f"OBSUP_{key.upper()}": by_variable, f"{key} in [defaults] of {config_path}": by_file}
+    for place, outcome in places.items():
+        assert outcome.code == 78, outcome.err
+        assert f"Next:  Correct {place}, then run: obsup upload bigfile bucket/key\n" in outcome.err
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_REGION"])
+def test_an_invalid_variable_of_a_vendor_is_named(shell: Shell, make_file: MakeFile, variable: str) -> None:
+    """As those of obsup."""
+    make_file(1000)
+    values = {"OBSUP_ENDPOINT": "" if variable == "AWS_ENDPOINT_URL" else shell.environment["OBSUP_ENDPOINT"]}
+    outcome = shell.run("upload", "bigfile", "s3://bucket/key", **values, **{variable: "no such/ place"})
+    assert outcome.code == 78, outcome.err
+    assert f"Next:  Correct the environment variable {variable}" in outcome.err
 
 
 def test_show_masks_secrets(shell: Shell, config_path: Path) -> None:

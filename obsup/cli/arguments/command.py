@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 
+from obsup.errors import ObsupError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 OWN_GROUP = "Options"
@@ -203,9 +205,20 @@ class Command(_Documented):
         """Parse; of settings that exclude each other, keep the nearest; refuse what would harm the source."""
         try:
             return self._parse(ctx, args)
-        except Exception:
+        except Exception as exc:
             ctx.close()  # Click leaves files open that options have opened
+            if isinstance(exc, click.BadParameter) and (error := _setting_error(exc, ctx)):
+                raise error from exc
             raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. An error names the variable or the key that has the wrong value."""
+        try:
+            return super().invoke(ctx)
+        except ObsupError as exc:
+            from obsup.cli.arguments.settings import at_its_place
+
+            raise at_its_place(exc) from exc
 
     def _parse(self, ctx: click.Context, args: list[str]) -> list[str]:
         from obsup.cli.arguments.path_checks import check_order, check_output_files
@@ -299,6 +312,12 @@ class Subcommands(Commands):
     """A group within the group."""
 
     table: ClassVar[Mapping[str, Mapping[str, str]]] = {"Commands": {}}
+
+
+def _setting_error(exc: click.BadParameter, ctx: click.Context) -> ObsupError | None:
+    from obsup.cli.arguments.settings import invalid_setting
+
+    return invalid_setting(exc, ctx)
 
 
 def _write_lines(formatter: click.HelpFormatter, lines: tuple[str, ...]) -> None:

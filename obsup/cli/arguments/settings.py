@@ -13,12 +13,14 @@ import click
 from click.core import ParameterSource
 
 from obsup.cli.arguments.options import Option
+from obsup.errors import BadConfiguration, ObsupError, run_again
 from obsup.options.row import OptionRow
 from obsup.options.table import EXCLUSIVE, is_set, rivals_of
 
 _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 # Keys of Context.meta: where each default of the configuration file comes from, and which settings lost.
 _ORIGINS, _OVERRIDDEN = "obsup.origins", "obsup.overridden"
+_CONFIG_PATH = "obsup.config_path"
 
 
 class EffectiveSetting(NamedTuple):
@@ -53,7 +55,7 @@ def apply_config(ctx: click.Context) -> None:
                 values[parameter] = expanded(value) if is_path else value
                 origins[parameter] = origin
     ctx.default_map = values
-    ctx.meta[_ORIGINS] = origins
+    ctx.meta[_ORIGINS], ctx.meta[_CONFIG_PATH] = origins, config.path
 
 
 def keep_nearest(ctx: click.Context) -> None:
@@ -89,6 +91,35 @@ def configured_options() -> Mapping[str, str]:
         for name, origin in origins.items()
         if ctx is not None and ctx.get_parameter_source(name) is is_default
     }
+
+
+def at_its_place(error: ObsupError) -> ObsupError:
+    """Return *error*, or, if a variable or the configuration file has the wrong value, the error that names it."""
+    ctx = click.get_current_context(silent=True)
+    option = error.next_step.option if error.next_step is not None else ""
+    place = _place_of(ctx, option) if ctx is not None and option else ""
+    return BadConfiguration(error.what, error.why, run_again(f"correct {place}")) if place else error
+
+
+def invalid_setting(error: click.BadParameter, ctx: click.Context) -> BadConfiguration | None:
+    """Return the error for a value that Click does not accept; None if it is not that of a variable or of the file."""
+    place = _place_of(ctx, error.param.row.option) if isinstance(error.param, Option) else ""
+    if not place:
+        return None
+    return BadConfiguration(f"invalid value of {place}", error.message, run_again(f"correct {place}"))
+
+
+def _place_of(ctx: click.Context, option: str) -> str:
+    """Return the environment variable or the key that sets *option*, or an empty text."""
+    for row in (
+        one.row for one in ctx.command.params if isinstance(one, Option) and one.row.option == option
+    ):
+        source = ctx.get_parameter_source(row.parameter)
+        if source is ParameterSource.ENVIRONMENT:
+            return row.environment
+        if source is ParameterSource.DEFAULT_MAP:
+            return f"{row.key} in {ctx.meta[_ORIGINS][row.parameter]} of {ctx.meta[_CONFIG_PATH]}"
+    return ""
 
 
 def effective_profile(ctx: click.Context) -> EffectiveSetting:

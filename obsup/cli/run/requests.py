@@ -136,7 +136,9 @@ def _display_options(values: dict[str, Any]) -> DisplayOptions:
         raise WrongUsage(
             f"--progress-interval must be at least {MIN_INTERVAL_S:g}s, not {interval_s:.15g}s",
             "More output would slow down the upload",
-            run_again("use a longer interval", add=("--progress-interval", "1s")),
+            run_again(
+                "use a longer interval", add=("--progress-interval", "1s"), option="--progress-interval"
+            ),
         )
     return DisplayOptions(progress, interval_s, quiet, values["verbose"], values["log_file"])
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from obsup import events
+from obsup.cli.arguments.settings import at_its_place
 from obsup.cli.display.display import Display, open_display
 from obsup.cli.display.meter import Meter
 from obsup.cli.report import output
@@ -30,6 +31,7 @@ from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.signals import stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
+from obsup.engine.job.option_values import Limits
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
@@ -116,15 +118,15 @@ def run_command(
     metrics: RunMetrics | None = None
     try:
         metrics = RunMetrics(options.metrics_options) if options.metrics_options is not None else None
-        deadline_s = options.limits.deadline_s(now=datetime.now(), monotonic_s=time.monotonic())
-        stop = StopSignal(deadline_s=deadline_s)
+        stop = _stop_signal(options.limits)
         with (
             open_display(options.display, name or command, meter, stop=stop) as display,
             stopping_on_signals(stop, forward_signal, print_error=lambda exc: _print_at_once(exc, resume)),
         ):
             session = Session(options, _observed(display, metrics), stop)
             result = _do(work, session)
-    except ObsupError as exc:
+    except ObsupError as error:
+        exc = at_its_place(error)
         is_skipped = isinstance(exc, Busy) and options.request.if_running == "skip" and command in _SKIPPABLE
         code = 0 if is_skipped else exc.exit_code
         if code and not isinstance(exc, OtherRank):
@@ -193,6 +195,10 @@ def _print_at_once(error: ObsupError, resume: ResumeCommand) -> None:
     """Print *error* from a signal handler, which may have interrupted a print."""
     with contextlib.suppress(OSError):
         os.write(2, f"\n{shielded(output.error_lines(error, resume=resume))}\n".encode())
+
+
+def _stop_signal(limits: Limits) -> StopSignal:
+    return StopSignal(deadline_s=limits.deadline_s(now=datetime.now(), monotonic_s=time.monotonic()))
 
 
 def _do(work: Callable[[Session], T], session: Session) -> T:

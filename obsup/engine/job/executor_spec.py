@@ -48,7 +48,10 @@ def check_spec(spec: str) -> None:
             f"unknown executor {spec!r}",
             f"The executors are {', '.join(LOCAL_EXECUTORS)}, processes, dask:ADDRESS[,workers=N][,wait=DURATION] "
             "and mpi; ADDRESS has a port",
-            NextStep("choose one with --executor, for example dask:tcp://scheduler:8786,workers=4,wait=5m"),
+            NextStep(
+                "choose one with --executor, for example dask:tcp://scheduler:8786,workers=4,wait=5m",
+                option="--executor",
+            ),
         )
     kind = spec.partition(":")[0]
     package = PACKAGES.get(kind)

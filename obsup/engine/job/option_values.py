@@ -48,6 +48,12 @@ class Limits(Value):
         """Return the earlier of --max-time and --until on the monotonic clock, or None. Raises WrongUsage."""
         ends = []
         if self.max_time_s is not None:
+            if self.max_time_s <= 0:
+                raise WrongUsage(
+                    "--max-time must be more than 0s",
+                    "The run would end before it sends anything",
+                    run_again("use a longer time", add=("--max-time", "1h"), option="--max-time"),
+                )
             ends.append(monotonic_s + self.max_time_s)
         if self.until is not None:
             try:
@@ -56,7 +62,9 @@ class Limits(Value):
                 raise WrongUsage(
                     f"--until {self.until!r} is not a valid time of day",
                     "A time of day is written as HH:MM",
-                    run_again("use a valid time, for example 06:30", add=("--until", "06:30")),
+                    run_again(
+                        "use a valid time, for example 06:30", add=("--until", "06:30"), option="--until"
+                    ),
                 ) from None
             end = now.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
             if end <= now:
@@ -146,5 +154,5 @@ def _check_timeouts(connection: ConnectionSettings) -> None:
             raise WrongUsage(
                 f"{name} must be more than 0s and at most 1d, not {seconds:.15g}s",
                 "A timeout of 0 would end every connection, and sockets do not support very long timeouts",
-                run_again("use a valid timeout", add=(name, "60s")),
+                run_again("use a valid timeout", add=(name, "60s"), option=name),
             )

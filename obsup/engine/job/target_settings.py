@@ -62,8 +62,13 @@ class ConnectOptions(Value):
 
     def of_vendor(self, vendor: str, name: str) -> str | None:
         """Return the setting *name* as the tools of *vendor* have it, or None."""
+        setting = self.setting_of(vendor, name)
+        return setting.value if setting is not None else None
+
+    def setting_of(self, vendor: str, name: str) -> VendorSetting | None:
+        """Return the setting *name* of the tools of *vendor*, with its origin, or None."""
         settings = self.vendor_settings
-        return next((one.value for one in settings if (one.vendor, one.name) == (vendor, name)), None)
+        return next((one for one in settings if (one.vendor, one.name) == (vendor, name)), None)
 
 
 def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, StoreSettings]:
@@ -158,11 +163,13 @@ def _region(
             NextStep("give the region with --region"),
         )
     if region and not _REGION.fullmatch(region):
-        raise WrongUsage(
+        error = WrongUsage(
             f"invalid region {region!r}",
             "A region has letters, digits, hyphens, underscores and periods",
-            NextStep("correct --region"),
+            NextStep("correct --region", option="--region"),
         )
+        setting = connecting.setting_of(dialect.provider, "region")
+        raise error if connecting.region or setting is None else _wrong_setting(error, setting)
     return region
 
 
@@ -232,9 +239,9 @@ def _endpoint(
     if connecting.endpoint:
         return provider, connecting.endpoint
     for name in [provider] if provider else VENDORS:
-        found = connecting.of_vendor(name, "endpoint")
+        found = connecting.setting_of(name, "endpoint")
         if found is not None:
-            return name, found
+            return name, _endpoint_in(found)
     region = connecting.region or (connecting.of_vendor(provider, "region") if provider else None)
     public = None
     if provider:
@@ -246,6 +253,18 @@ def _endpoint(
     if public is not None:
         example = f"one, for example --endpoint {public.format(region='REGION')}, or only --region REGION"
     raise _no_endpoint(f"{example}, or the name of the store, for example --provider r2")
+
+
+def _endpoint_in(setting: VendorSetting) -> str:
+    """Return the endpoint that *setting* has. Raises BadConfiguration, which names its origin."""
+    try:
+        return normalise_endpoint(setting.value)
+    except WrongUsage as exc:
+        raise _wrong_setting(exc, setting) from exc
+
+
+def _wrong_setting(error: WrongUsage, setting: VendorSetting) -> BadConfiguration:
+    return BadConfiguration(error.what, error.why, run_again(f"correct the {setting.origin}"))
 
 
 def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:

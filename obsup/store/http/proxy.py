@@ -53,7 +53,9 @@ def check_proxy(proxy: str, environ: Mapping[str, str] = os.environ) -> None:
         problem = "It has no host"
     if problem is not None:
         raise BadConfiguration(
-            f"{origin} is not the URL of a proxy", problem, run_again(f"correct {origin}: http://HOST:PORT")
+            f"{origin} is not the URL of a proxy",
+            problem,
+            run_again(f"correct {origin}: http://HOST:PORT", option=origin),
         )
     if scheme in SOCKS_SCHEMES and find_spec("socks") is None:
         raise BadConfiguration(

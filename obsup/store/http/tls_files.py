@@ -154,11 +154,11 @@ def _load(path: str, origin: str, load: Callable[[], None], wanted: str) -> None
         raise BadConfiguration(
             f"the file {quoted(path)} cannot be used",
             f"{origin} names it, and it contains {wanted}",
-            run_again(f"correct {origin}"),
+            run_again(f"correct {origin}", option=origin),
         ) from exc
     except OSError as exc:
         raise BadConfiguration(
             f"cannot read {quoted(path)}",
             f"{origin} names it: {exc.strerror}",
-            run_again(f"correct {origin}"),
+            run_again(f"correct {origin}", option=origin),
         ) from exc

@@ -44,6 +44,20 @@ def create_connection(*_, **__):
 """
 
 CASES = (
+    Case(
+        "cli/arguments/settings: at_its_place",
+        78,
+        before=f'{_CONFIG}; write config.toml [defaults]\nregion = "a b"',
+        fix="write config.toml ",
+    ),
+    Case("cli/arguments/settings: invalid_setting", 78, before="export OBSUP_JOBS=0", fix="unset OBSUP_JOBS"),
+    Case(
+        "engine/job/target_settings: _wrong_setting",
+        78,
+        before="export AWS_REGION=a/b",
+        command="obsup upload bigfile s3://bucket/key",
+        fix="unset AWS_REGION",
+    ),
     _config("_parse", "[defaults"),
     _config("_table", 'defaults = "x"'),
     _config("_check", "[defaults]\nparts = true"),

@@ -16,9 +16,14 @@ CASES = (
         command="obsup upload bigfile bucket/key --stall-timeout 0s",
     ),
     Case(
-        "engine/job/option_values: Limits.deadline_s",
+        "engine/job/option_values: Limits.deadline_s 2",
         2,
         command="obsup upload bigfile bucket/key --until 25:00",
+    ),
+    Case(
+        "engine/job/option_values: Limits.deadline_s",
+        2,
+        command="obsup upload bigfile bucket/key --max-time 0s",
     ),
     Case("engine/plan/file_plan: _use", 2, command="obsup upload bigfile bucket/key --part-size 1K"),
     Case(
