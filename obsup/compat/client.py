@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from obsup import api, events
 from obsup.compat.bodies import completed_body, parts_body, uploads_body
@@ -23,8 +24,9 @@ from obsup.compat.models import (
     quoted_etag,
     refuse_crc64,
     result_of,
+    target_of,
 )
-from obsup.compat.names import is_address, target_of
+from obsup.dialects.addressing import is_ip_address
 from obsup.errors import ObsupError
 from obsup.model import Credentials
 from obsup.store.answers import xml
@@ -80,7 +82,7 @@ class ObsClient:
         if unknown := others.keys() - _DECIDED:
             raise TypeError(f"ObsClient() got unexpected arguments: {', '.join(sorted(unknown))}")
         endpoint = server if "://" in server else f"{'https' if is_secure else 'http'}://{server}"
-        path_style = path_style or is_address(endpoint)
+        path_style = path_style or is_ip_address(urlsplit(endpoint).hostname or "")  # as in the SDK
         is_old = (path_style or is_cname) and signature == SIGNATURES[0]
         keys = Credentials(access_key_id, secret_access_key, security_token) if access_key_id else None
         self._store: dict[str, Any] = {

@@ -10,8 +10,9 @@ from urllib.parse import unquote
 
 from obsup import events
 from obsup.dates import parse_date
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.store.answers import xml
+from obsup.vendor_names import DEFAULT_PROVIDER
 
 # Headers that a result has besides the vendor's own, whose prefix is left out.
 _KEPT = frozenset(
@@ -208,6 +209,19 @@ def refuse_crc64(crc64: object) -> None:
     """Raise WrongUsage for the CRC-64 of a part, which obsup would not send."""
     if crc64:
         raise WrongUsage("crc64 is not supported", "obsup verifies each part itself: leave it out")
+
+
+def target_of(bucket: str, key: str, *, is_file: bool = False) -> str:
+    """Return the target of a call. Raises WrongUsage if it would be another object than the one that is named."""
+    if "/" in bucket:
+        raise WrongUsage(f"invalid bucket name {bucket!r}", "It must not have a slash")
+    if is_file and (not key or key.endswith("/")):
+        raise WrongUsage(
+            f"invalid key {key!r} for a file",
+            "The name of the file would be appended to a key that is empty or ends in a slash",
+            NextStep("Give the whole key"),
+        )
+    return f"{DEFAULT_PROVIDER}://{bucket}/{key}"
 
 
 def encryption_keywords(header: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -64,6 +65,15 @@ def sent_path(address: Address) -> str:
     Source: Amazon S3, "Signature Calculations for the Authorization Header", Canonical URI.
     """
     return address.path
+
+
+def is_ip_address(host: str) -> bool:
+    """Return whether *host*, without brackets and port, is an IP address and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=64)

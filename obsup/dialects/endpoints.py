@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
-from obsup.dialects.addressing import DEFAULT_PORTS
+from obsup.dialects.addressing import DEFAULT_PORTS, is_ip_address
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.registry import HOST_FAMILIES, STORES, VENDORS
 from obsup.dialects.stores import StoreService
@@ -51,7 +51,7 @@ def normalise_endpoint(text: str) -> str:
     if parts.scheme not in DEFAULT_PORTS:
         raise _refused(text, f"Its scheme is {parts.scheme!r}, not http or https")
     host = (parts.hostname or "").removesuffix(".")
-    if not (_HOST.fullmatch(host) or _is_ip(host)):
+    if not (_HOST.fullmatch(host) or is_ip_address(host)):
         raise _refused(text, f"{host!r} is not a valid host name" if host else "It has no host")
     prefix = parts.path.rstrip("/")
     if parts.query or parts.fragment or (prefix and not _PREFIX.fullmatch(prefix)):
@@ -98,10 +98,10 @@ def is_vendor_host(endpoint: str) -> bool:
     return found is not None and found[1].is_vendor
 
 
-def service_of(endpoint: str, store: str = "") -> StoreService | None:
-    """Return the compatible service named *store*, or else the one at *endpoint*; None if it is none of ``STORES``."""
-    rules = _rules(endpoint, store)
-    return next((one for one in STORES.values() if one.family is not None and one.family is rules), None)
+def service_of(endpoint: str) -> StoreService | None:
+    """Return the compatible service at *endpoint*; None if it is none of ``STORES``."""
+    found = _find_family(urlsplit(endpoint).hostname or "")
+    return next((one for one in STORES.values() if found is not None and one.family is found[1]), None)
 
 
 def dialect_at(endpoint: str, dialect: Dialect, store: str = "") -> Dialect:
@@ -150,7 +150,7 @@ def same_domain(endpoint: str, other_host: str) -> bool:
     host, other = current.hostname or "", redirected.hostname or ""
     if not other or redirected.username is not None:
         return False
-    if other == host or (not _is_ip(host) and other.endswith(f".{host}")):
+    if other == host or (not is_ip_address(host) and other.endswith(f".{host}")):
         return True
     family, other_family = _find_family(host), _find_family(other)
     if family is None or other_family is None or other_family[1].refusal:
@@ -184,7 +184,7 @@ def is_loopback(host: str) -> bool:
     """Return whether *host* (without a port) is this computer, as every ``*.localhost`` is by RFC 6761."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    return _is_ip(host) and ipaddress.ip_address(host).is_loopback
+    return is_ip_address(host) and ipaddress.ip_address(host).is_loopback
 
 
 def default_addressing(endpoint: str, bucket: str, store: str = "", *, provider: str = "") -> Addressing:
@@ -204,7 +204,7 @@ def default_addressing(endpoint: str, bucket: str, store: str = "", *, provider:
 def can_be_virtual(endpoint: str, bucket: str) -> bool:
     """Return whether *bucket* in front of the host of *endpoint* is a DNS name that a certificate can match."""
     parts = urlsplit(endpoint)
-    if parts.path or _is_ip(parts.hostname or "") or not _DNS_SAFE.fullmatch(bucket):
+    if parts.path or is_ip_address(parts.hostname or "") or not _DNS_SAFE.fullmatch(bucket):
         return False
     # A wildcard certificate covers only one label.
     return "." not in bucket or parts.scheme != "https"
@@ -219,7 +219,7 @@ def _rules(endpoint: str, store: str) -> HostFamily | None:
 
 def _find_family(host: str) -> tuple[str, HostFamily, re.Match[str]] | None:
     """Return provider, host family and match of the first family that *host* belongs to."""
-    if _is_ip(host):
+    if is_ip_address(host):
         return None
     for provider, family in HOST_FAMILIES:
         match = family.match(host)
@@ -241,14 +241,6 @@ def _split(text: str) -> SplitResult:
             why = "An IPv6 address needs brackets, as in http://[::1]:9000"
         raise _refused(text, why) from exc
     return parts
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _refused(text: str, why: str) -> WrongUsage:

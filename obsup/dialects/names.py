@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
+from obsup.dialects.addressing import is_ip_address
 from obsup.dialects.dialect import Dialect
 from obsup.errors import NextStep, WrongUsage
 
@@ -83,7 +83,7 @@ def _bucket_problem(dialect: Dialect, bucket: str, shortest: int) -> str:
         return "it must begin and end with a letter or a digit"
     if re.search(r"\.\.|\.-|-\.", bucket):
         return "a dot must not follow or precede a dot or a hyphen"
-    if _is_ip_address(bucket):
+    if is_ip_address(bucket):
         return "it must not look like an IP address"
     for start in dialect.reserved_bucket_starts:
         if bucket.startswith(start):
@@ -101,11 +101,3 @@ def _nearest_bucket(dialect: Dialect, bucket: str) -> str:
     return next(
         (name for name in candidates if not _bucket_problem(dialect, name, MIN_BUCKET_CHARACTERS)), ""
     )
-
-
-def _is_ip_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -34,12 +34,6 @@ def check_stream(values: dict[str, Any]) -> None:
     leave_out(values, ["presign"], "applies to remote workers; the parts of a stream are sent from here")
 
 
-def check_one(values: dict[str, Any]) -> None:
-    """Raise UsageError for options that do not apply to one file."""
-    leave_out_many(values)
-    check_files(values)
-
-
 def leave_out_many(values: dict[str, Any]) -> None:
     """Raise UsageError for options that need several files."""
     leave_out(values, OF_MANY, "applies to many files: add -r, --from-list or another SOURCE")
@@ -60,30 +54,6 @@ def check_files(values: dict[str, Any]) -> None:
         leave_out(
             values, ["presign"], "applies to remote workers: add --executor processes, dask:ADDRESS or mpi"
         )
-
-
-def check_copy(values: dict[str, Any]) -> None:
-    """Raise UsageError for options that do not apply to a part that the store copies."""
-    names = ("parts", "part_size", "offset", "md5", "content_md5", "digest", "limit_rate")
-    leave_out(values, names, "has no effect on --copy-source: nothing is sent from here")
-
-
-def check_sent_part(values: dict[str, Any]) -> None:
-    """Raise UsageError for options that do not apply to a part that is sent from here."""
-    leave_out(values, ("copy_range", "copy_source_sse_c_key_file"), "needs --copy-source")
-
-
-def check_piped_part(values: dict[str, Any]) -> None:
-    """Raise UsageError for options that do not apply to a part from standard input."""
-    leave_out(values, ("parts", "offset"), "applies to a file; standard input is read from where it is")
-    leave_out(values, ("checkpoint", "checkpoint_dir"), "applies to a file; name the upload with --upload-id")
-    if values["upload_id"] is None:
-        raise click.UsageError("A part from standard input needs --upload-id.")
-
-
-def check_source(values: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise UsageError for options that need SOURCE, if it is missing."""
-    leave_out(values, names, "needs SOURCE")
 
 
 def leave_out(values: dict[str, Any], names: Iterable[str], why: str) -> None:

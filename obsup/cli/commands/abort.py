@@ -25,5 +25,5 @@ def abort(source_target: SourceTarget, **values: Any) -> int:
 
     source, target = source_target
     if source is None:
-        conflicts.check_source(values, ["checkpoint_dir"])
+        conflicts.leave_out(values, ["checkpoint_dir"], "needs SOURCE")
     return run_abort(source, target, options_from(values))

@@ -30,7 +30,7 @@ def complete(source_target: SourceTarget, **values: Any) -> int:
     """
     source, target = source_target
     if source is None:
-        conflicts.check_source(values, ["checkpoint_dir", "verify_source"])
+        conflicts.leave_out(values, ["checkpoint_dir", "verify_source"], "needs SOURCE")
     from obsup.cli.actions.steps import run_complete
     from obsup.cli.run.requests import options_from
 

@@ -27,6 +27,6 @@ def init(source_target: SourceTarget, **values: Any) -> int:
     source, target = source_target
     if source is None:
         conflicts.leave_out(values, ("parts", "part_size"), "needs SOURCE. Without it, add it to obsup part")
-        conflicts.check_source(values, ["checkpoint", "checkpoint_dir", "restart", "if_running"])
+        conflicts.leave_out(values, ["checkpoint", "checkpoint_dir", "restart", "if_running"], "needs SOURCE")
     given = [f"--{name.replace('_', '-')}" for name in values if conflicts.is_given(values, name)]
     return run_init(source, target, options_from(values), given=given)

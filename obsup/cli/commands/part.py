@@ -55,10 +55,17 @@ def part(source_target: SourceTarget, **values: Any) -> int:
 def _check(source: Path | None, values: dict[str, Any]) -> None:
     """Raise UsageError for options that do not apply to this kind of part."""
     if values["copy_source"] is not None:
-        conflicts.check_copy(values)
-    elif source is None:
+        names = ["parts", "part_size", "offset", "md5", "content_md5", "digest", "limit_rate"]
+        conflicts.leave_out(values, names, "has no effect on --copy-source: nothing is sent from here")
+        return
+    if source is None:
         raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
-    else:
-        conflicts.check_sent_part(values)
-        if is_piped(source):
-            conflicts.check_piped_part(values)
+    conflicts.leave_out(values, ("copy_range", "copy_source_sse_c_key_file"), "needs --copy-source")
+    if is_piped(source):
+        conflicts.leave_out(
+            values, ("parts", "offset"), "applies to a file; standard input is read from where it is"
+        )
+        names = ["checkpoint", "checkpoint_dir"]
+        conflicts.leave_out(values, names, "applies to a file; name the upload with --upload-id")
+        if values["upload_id"] is None:
+            raise click.UsageError("A part from standard input needs --upload-id.")

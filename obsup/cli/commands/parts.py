@@ -26,6 +26,6 @@ def parts(source_target: SourceTarget, **values: Any) -> int:
 
     source, target = source_target
     if source is None:
-        conflicts.check_source(values, ["checkpoint_dir"])
+        conflicts.leave_out(values, ["checkpoint_dir"], "needs SOURCE")
     after, most = values["part_number_marker"], values["max_parts_listed"]
     return run_parts(source, target, options_from(values), after=after, most=most)

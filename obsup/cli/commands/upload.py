@@ -92,7 +92,8 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
 
     is_stream = source == STANDARD_INPUT
     if not is_stream:
-        conflicts.check_one(values)
+        conflicts.leave_out_many(values)
+        conflicts.check_files(values)
     if is_dry_run:
         from obsup.cli.actions.dry_run import run_dry
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from obsup import events
 from obsup.cli.display.log_file import RequestLines
@@ -16,7 +16,7 @@ from obsup.text import quoted, shell_line
 class Notices:
     """Prints events as messages with *show*. Warnings about single files are printed even if quiet.
 
-    Commands in notes get the connection options of *arguments*, by default those of this process.
+    Commands in notes get the connection options of this process.
     *reports_retry*: the first retry is printed at once, for a user at a terminal who sees no bar.
     """
 
@@ -27,9 +27,7 @@ class Notices:
         is_verbose: bool = False,
         reports_retry: bool = False,
         show: Callable[[str], None] = print_message,
-        arguments: Sequence[str] | None = None,
     ) -> None:
-        self._arguments = sys.argv[1:] if arguments is None else arguments
         self._is_quiet = is_quiet
         self._is_verbose = is_verbose
         self._reports_retry = reports_retry
@@ -41,7 +39,7 @@ class Notices:
         event = events.of_one(event)
         if isinstance(event, events.Noted):
             if not self._is_quiet:
-                command = with_given_options(event.command, self._arguments) if event.command else ()
+                command = with_given_options(event.command, sys.argv[1:]) if event.command else ()
                 self.show(f"Note:  {event.text}{': ' if command else '.'}{shell_line(command)}")
         elif isinstance(event, events.FileEnded) and self._is_news(event):
             result = "Failed" if event.how == "failed" else "Skipped"

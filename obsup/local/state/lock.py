@@ -221,7 +221,6 @@ class UploadLock:
         wait: bool = False,
         is_stopped: Callable[[], bool] = lambda: False,
         on_wait: Callable[[], None] = lambda: None,
-        monotonic: Callable[[], float] = time.monotonic,
         folder: Path | None = None,
         note: Callable[[str], object] = lambda _: None,
         checkpoint: Path | None = None,
@@ -232,7 +231,6 @@ class UploadLock:
         self._wait = wait
         self._is_stopped = is_stopped
         self._on_wait = on_wait
-        self._monotonic = monotonic
         self._note = note
         folder = folder or lock_folder()
         self._locks = _locks_in(folder) if folder is not None else None
@@ -243,9 +241,9 @@ class UploadLock:
     def __enter__(self) -> UploadLock:
         if self._locks is None:
             self._note(no_locks())
-        started_s, is_waiting = self._monotonic(), False
+        started_s, is_waiting = time.monotonic(), False
         while not self._try_acquire():
-            if is_waiting or self._monotonic() - started_s >= GRACE_S:
+            if is_waiting or time.monotonic() - started_s >= GRACE_S:
                 if not self._wait or self._is_stopped():
                     part = f"sending part {self._part[1]} of" if self._part is not None else "at work on"
                     raise Busy(
