@@ -22,7 +22,7 @@ from obsup.store.http.endpoint_route import Route
 from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.request_events import RequestEvents
+from obsup.store.request_events import reported
 from obsup.value import Value
 
 # A part waits for at most one other part. The largest, 5 GiB at 1 Mbit/s, takes half a day.
@@ -42,16 +42,15 @@ class PresignedPart(Value):
     checksum: Checksum | None = None
 
 
-class PartSigner:
+class PartSigner(Value):
     """Presigns the URLs of parts with the current credentials and the store's clock."""
 
-    def __init__(
-        self, dialect: Dialect, route: Route, *, credentials: CredentialSource, clock: ServerClock
-    ) -> None:
-        self._dialect = dialect
-        self._route = route
-        self._credentials = credentials
-        self._clock = clock
+    _hidden = ("credentials",)
+
+    dialect: Dialect
+    route: Route
+    credentials: CredentialSource
+    clock: ServerClock
 
     def sign(self, upload: Upload, part_number: int, checksum: Checksum | None = None) -> PresignedPart:
         """Return a URL with which anyone can send this part, with no header but its *checksum*. Raises Denied.
@@ -59,14 +58,14 @@ class PartSigner:
         Source: OBS API reference, "Authentication of Signature in a URL".
         """
         target = upload.target
-        location = self._route.location_of(target.bucket)
+        location = self.route.location_of(target.bucket)
         address = locate(location.endpoint, target.bucket, target.key, location.addressing)
         query: Query = (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
-        signed = self._dialect.presign(
-            Signable("PUT", address, query, request_headers(self._dialect.headers, checksum)),
-            self._credentials.current(),
+        signed = self.dialect.presign(
+            Signable("PUT", address, query, request_headers(self.dialect.headers, checksum)),
+            self.credentials.current(),
             region=location.region,
-            now=self._clock.now(),
+            now=self.clock.now(),
             expires_s=URL_LIFETIME_S,
         )
         return PresignedPart(address, signed, checksum)
@@ -85,7 +84,7 @@ class PresignedStore:
         self._dialect = dialect
         self._transport = transport
         self._presigned = presigned
-        self._events = RequestEvents(observe, dialect.headers)
+        self._observe = observe
 
     def upload_part(
         self,
@@ -95,7 +94,7 @@ class PresignedStore:
         digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
         """Send the part and the signed checksum to its URL. Raises WrongUsage for Content-MD5, which is not signed."""
-        target = upload.target
+        target, names = upload.target, self._dialect.headers
         if digests.content_md5 is not None:
             raise WrongUsage(
                 f"the parts of {target} must have Content-MD5",
@@ -105,8 +104,7 @@ class PresignedStore:
         request = StoreRequest(
             "UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body
         )
-        response = self._events.report(request, lambda: self._send(request, open_body))
-        names = self._dialect.headers
+        response = reported(self._observe, names, request, lambda: self._send(request, open_body))
         if not request.is_success(response.status):
             refusal = read_refusal(
                 response,

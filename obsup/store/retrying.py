@@ -36,6 +36,7 @@ from obsup.value import Value
 
 T = TypeVar("T")
 MAX_RESENDS = 2
+MAX_BACKOFF_S = 30.0
 # In a row. One host name may belong to several servers, each with its own clock.
 MAX_RECOVERIES = {Action.SET_CLOCK: 3, Action.RELOAD_CREDENTIALS: 1}
 # An attempt counts for at most this much of the retry time, or for the longest wait for the response if that is longer:
@@ -53,20 +54,19 @@ def _sleep(seconds: float) -> bool:
 class RetryPolicy(Value):
     """How long to retry and how long to wait in between. Durations are seconds; randomness and time are arguments.
 
-    Backoff with full jitter: before attempt n+1 a random wait of at most ``base_s * 2**n``, capped at ``cap_s``, but
-    at least what the store requests in Retry-After. ``sleep`` returns True if the work must stop.
+    Backoff with full jitter: before attempt n+1 a random wait of at most ``base_s * 2**n``, and of ``MAX_BACKOFF_S``,
+    but at least what the store requests in Retry-After. ``sleep`` returns True if the work must stop.
     """
 
     retry_for_s: float = 900.0
     base_s: float = 0.5
-    cap_s: float = 30.0
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], bool] = _sleep
     uniform: Callable[[float, float], float] = field(default=random.uniform)
 
     def delay_s(self, attempt: int, requested_s: float | None) -> float:
         """Return the wait after the failed *attempt* (from 1), at least *requested_s*, the store's Retry-After."""
-        backoff_s = self.uniform(0.0, min(self.cap_s, self.base_s * 2 ** min(attempt, 16)))
+        backoff_s = self.uniform(0.0, min(MAX_BACKOFF_S, self.base_s * 2 ** min(attempt, 16)))
         return max(backoff_s, min(requested_s or 0.0, self.retry_for_s))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.request_events import RequestEvents
+from obsup.store.request_events import reported
 
 
 class SignedExchange:
@@ -42,7 +43,7 @@ class SignedExchange:
         is_assumed: bool = False,
     ) -> None:
         self.dialect = dialect
-        self._events = RequestEvents(observe, dialect.headers)
+        self._observe = observe
         self.endpoint = route.configured.endpoint
         self.proxy = transport.proxy_of(self.endpoint)
         self._route = route
@@ -61,7 +62,7 @@ class SignedExchange:
             # A key may contain characters that are invalid in XML.
             request = replace(request, query=(*request.query, ("encoding-type", "url")))
         location = self._route.location_of(request.bucket)
-        response = self._events.report(request, lambda: self._send_to(location, request))
+        response = self._send_to(location, request)
         if request.is_success(response.status):
             self._is_assumed = False
             return response
@@ -71,7 +72,7 @@ class SignedExchange:
         redirected = self._route.follow(request.bucket, location, refusal)
         if redirected is None:
             raise StoreError(refusal)
-        response = self._events.report(request, lambda: self._send_to(redirected, request))
+        response = self._send_to(redirected, request)
         if request.is_success(response.status):
             return response
         raise StoreError(self._refusal(request, response))
@@ -83,7 +84,7 @@ class SignedExchange:
         """
         get = replace(request, method="GET", headers={**request.headers, "Range": "bytes=0-0"})
         try:
-            response = self._events.report(get, lambda: self._send_to(location, get))
+            response = self._send_to(location, get)
         except NetworkError:
             return None
         return None if get.is_success(response.status) else self._refusal(get, response)
@@ -127,6 +128,11 @@ class SignedExchange:
         return refusal
 
     def _send_to(self, location: Location, request: StoreRequest) -> Response:
+        """Return the response of the store at *location*, whatever it is, and report it."""
+        send = partial(self._sign_and_send, location, request)
+        return reported(self._observe, self.dialect.headers, request, send)
+
+    def _sign_and_send(self, location: Location, request: StoreRequest) -> Response:
         address = locate(location.endpoint, request.bucket, request.key, location.addressing)
         credentials = self._credentials.current()
 

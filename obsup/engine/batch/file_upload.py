@@ -149,7 +149,7 @@ class FileUploader:
     ) -> FileOutcome:
         file, decision, _entry = pending
         first_number = next(self._file_numbers) * PART_NUMBERS_PER_FILE
-        observe = _FileObserver(file, first_number, self._concurrency, self._context.observe)
+        observe = _file_observer(file, first_number, self._concurrency, self._context.observe)
         if (
             self._small_files is not None
             and decision == "send"
@@ -224,27 +224,23 @@ def compare_file(
     return FileOutcome.of(file, result=identical.result(request, tally, source=file.stat))
 
 
-class _FileObserver:
-    """Forwards the events of one upload, with the name of its file."""
+def _file_observer(
+    file: FoundFile, first_number: int, concurrency: events.Observer, observe: events.Observer
+) -> events.Observer:
+    """Return an observer that forwards the events of one upload to *observe*, with the name of its file."""
 
-    def __init__(
-        self, file: FoundFile, first_number: int, concurrency: events.Observer, observe: events.Observer
-    ) -> None:
-        self._file = file
-        self._first_number = first_number
-        self._concurrency = concurrency
-        self._observe = observe
-
-    def __call__(self, event: events.Event) -> None:
+    def forward(event: events.Event) -> None:
         if isinstance(event, events.PartSent):
-            self._concurrency(events.PartSent(self._first_number + event.number, event.sent))
+            concurrency(events.PartSent(first_number + event.number, event.sent))
         elif isinstance(event, events.PartStored):
-            self._concurrency(events.PartStored(self._first_number + event.number, event.size))
+            concurrency(events.PartStored(first_number + event.number, event.size))
         elif isinstance(event, events.Retried):
-            number = None if event.number is None else self._first_number + event.number
-            self._concurrency(replace(event, number=number))
+            number = None if event.number is None else first_number + event.number
+            concurrency(replace(event, number=number))
         is_progress = isinstance(event, events.PartSent | events.PartStored)
-        if is_progress and self._file.stat.size <= MAX_SMALL_FILE_BYTES:
+        if is_progress and file.stat.size <= MAX_SMALL_FILE_BYTES:
             return  # too short-lived to display
         if isinstance(event, events.OneFile):
-            self._observe(events.OfFile(self._file.name, self._file.stat.size, event))
+            observe(events.OfFile(file.name, file.stat.size, event))
+
+    return forward

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -41,8 +40,6 @@ class BatchUploader:
         observe: events.Observer = events.ignore,
         stop: StopSignal | None = None,
         limit: Gate | None = None,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         template = within_limits(request.shared.template, observe)
@@ -50,24 +47,20 @@ class BatchUploader:
         self._observe = observe
         self._stop = stop or StopSignal()
         self._limit = limit
-        self._clock = clock
-        self._monotonic = monotonic
 
     def run(self, report: Report) -> BatchSummary:
         """Upload all files and return the summary; *report* is called with the outcome of each file.
 
         Raises ObsupError, before anything is sent, if no file could be uploaded.
         """
-        started, request, stop = self._monotonic(), self._request, self._stop
+        started, request, stop = time.monotonic(), self._request, self._stop
         # An invalid option would fail for every file.
-        request.shared.template.object_headers(
-            self._connection.settings.dialect, "put", since_s=self._clock()
-        )
+        request.shared.template.object_headers(self._connection.settings.dialect, "put", since_s=time.time())
         with ExitStack() as resources:
             resources.enter_context(self._lock())
             known_files = resources.enter_context(open_known_files(request, self._connection, self._observe))
             template = request.shared.template
-            context = UploadContext(self._connection, template, self._observe, stop, self._limit, self._clock)
+            context = UploadContext(self._connection, template, self._observe, stop, self._limit)
             pool = open_pool(context)
             resources.callback(lambda: pool.close(wait=not stop.is_over))
             groups = open_groups(context, request, pool, self._group_observer(pool))
@@ -75,7 +68,7 @@ class BatchUploader:
             file_uploader = FileUploader(context, request.shared, concurrency=pool.concurrency)
             loop = BatchLoop(context, request, report, file_uploader.upload, known_files, pool, groups)
             summary = loop.run()
-        summary.seconds = self._monotonic() - started
+        summary.seconds = time.monotonic() - started
         return summary
 
     def _lock(self) -> UploadLock:

@@ -76,13 +76,13 @@ def required_reach(limits: Limits) -> int:
     return min(limits.max_object, limits.max_parts * limits.max_part * REACH_NUMERATOR // REACH_DENOMINATOR)
 
 
-def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
-    """Return the slowest growth from *start* that reaches ``required_reach``.
+def growing(limits: Limits) -> StreamSizes:
+    """Return the slowest growth from the default part size that reaches ``required_reach``.
 
     The part size doubles in equal steps. If even doubling with every part is not enough (a store with a limit of a few
     dozen parts), the factor is larger.
     """
-    required = required_reach(limits)
+    required, start = required_reach(limits), DEFAULT_PART_SIZE
 
     def sizes(factor: int, every: int) -> StreamSizes:
         return StreamSizes(start, limits.max_part, limits.max_parts, Growth(factor, every))

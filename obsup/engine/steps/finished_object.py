@@ -19,67 +19,60 @@ from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import ObjectInfo, Receipt, StoredPart, Upload
 from obsup.text import quoted
 from obsup.units import counted
+from obsup.value import Value
 
 
-class FinishedObject:
+class FinishedObject(Value):
     """Finds the object that *upload* made, and applies *checks* to it.
 
     *finished* is this machine's record of the completed upload, *checkpoint* that of an interrupted Complete; both may
     be missing. They have the list of parts. Without it the object itself must show what is required.
     """
 
-    def __init__(
-        self,
-        context: UploadContext,
-        upload: Upload,
-        *,
-        finished: StartedUpload | None,
-        checkpoint: Checkpoint | None,
-    ) -> None:
-        self._context = context
-        self._upload = upload
-        self._finished = finished
-        self._checkpoint = checkpoint
+    context: UploadContext
+    upload: Upload
+    finished: StartedUpload | None
+    checkpoint: Checkpoint | None
 
     def check(self, parts_check: PartsCheck, checks: CompletionChecks) -> Result | None:
         """Return the object if it is this upload's and passes all checks, None if it is not shown to be this upload's.
 
         Raises DataMismatch if a check fails or, for an object of this upload, cannot be made.
         """
-        finished, receipts = self._finished, self._recorded()
+        finished, receipts = self.finished, self._recorded()
         if finished is not None and finished.parts:
             parts: Sequence[StoredPart] = finished.parts
             found = self._find(finished.size, finished.etag)
         elif receipts:
             parts = [one.listed for one in receipts]
-            found = probe_of(self._context, self._upload, receipts).find()
+            found = probe_of(self.context, self.upload, receipts).find()
         else:
             return self._check_by_object(parts_check, checks)
         if found is None:
             return None
         try:
-            parts_check.receipts(parts, self._checkpoint)
+            parts_check.receipts(parts, self.checkpoint)
         except DataMismatch as exc:
             raise self._does_not_pass([exc.what.removeprefix(CANNOT_ASSEMBLE)]) from exc
-        return result_of(self._upload, found)
+        return result_of(self.upload, found)
 
     def _recorded(self) -> list[Receipt]:
         """Return the receipts of the checkpoint in order, empty if a part is missing."""
-        checkpoint = self._checkpoint
+        checkpoint = self.checkpoint
         if checkpoint is None or len(checkpoint.receipts) < recorded_plan(checkpoint).count:
             return []
         return [receipt for _, receipt in sorted(checkpoint.receipts.items())]
 
     def _find(self, size: int | None, etag: str | None) -> FoundObject | None:
-        return find_object_of(self._context.store, self._upload, size=size, etag=etag)
+        return find_object_of(self.context.store, self.upload, size=size, etag=etag)
 
     def _check_by_object(self, parts_check: PartsCheck, checks: CompletionChecks) -> Result | None:
         """Check the object without a list of its parts: its size, its number of parts, its ETag and its content."""
-        recorded = self._finished.etag if self._finished is not None else None
+        recorded = self.finished.etag if self.finished is not None else None
         etags = [etag for _, etag in sorted((checks.etags or {}).items())]
-        listed = etag_of(etags) if self._context.dialect.etag_is_composite else None
+        listed = etag_of(etags) if self.context.dialect.etag_is_composite else None
         found = self._find(None, recorded) or self._find(parts_check.size, listed)
-        info = found.info if found is not None else self._context.store.head_object(self._upload.target)
+        info = found.info if found is not None else self.context.store.head_object(self.upload.target)
         if info is None or (found is None and self._is_of_another(info)):
             return None
         faults = [*_size_faults(info, parts_check.size), *_count_faults(info, checks)]
@@ -91,15 +84,15 @@ class FinishedObject:
             raise self._does_not_pass(faults)
         if found is None and by is not None:
             found = FoundObject(info, by, is_marked=False)
-        return result_of(self._upload, found)
+        return result_of(self.upload, found)
 
     def _is_of_another(self, info: ObjectInfo) -> bool:
         """Return whether the object shows that another upload made it."""
-        return lacks_mark(mark_of(self._upload), info)
+        return lacks_mark(mark_of(self.upload), info)
 
     def _does_not_pass(self, faults: list[str]) -> DataMismatch:
         return DataMismatch(
-            f"upload {self._upload.upload_id} is completed, but its object does not pass: {'; '.join(faults)}",
+            f"upload {self.upload.upload_id} is completed, but its object does not pass: {'; '.join(faults)}",
             "The object of a completed upload must pass the same checks as the parts of an open one",
             NextStep("check the object, SOURCE and the options; nothing was changed"),
         )
@@ -111,7 +104,7 @@ class FinishedObject:
         source, stat = parts_check.source, parts_check.stat
         if source is None or stat is None or faults:
             return None
-        context = self._context
+        context = self.context
         comparison = Comparison(
             context.request, source, stat, dialect=context.dialect, gate=context.read_gate
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
 from obsup import events
@@ -71,7 +68,6 @@ class StreamUploader:
         tally: ProgressTally | None = None,
         stop: StopSignal | None = None,
         limit: Gate | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         check_stream_request(request)
         self._request = request
@@ -79,7 +75,13 @@ class StreamUploader:
         self._tally = tally or ProgressTally(None)
         self._stop = stop or StopSignal()
         self._context = UploadContext(
-            connection, request, self._tally, self._stop, limit, clock, name, is_repeatable, since_s=clock()
+            connection,
+            request,
+            self._tally,
+            self._stop,
+            limit,
+            stream_name=name,
+            is_repeatable=is_repeatable,
         )
         self._record: ProgressRecord | None = None
         self._may_be_completed = False

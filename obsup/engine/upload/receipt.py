@@ -30,12 +30,7 @@ class RequestIds:
             self.by_part[event.part_number] = event.request_id
 
 
-def with_receipt(
-    request: UploadRequest,
-    tally: ProgressTally,
-    run: Callable[[], Result],
-    clock: Callable[[], float] = time.time,
-) -> Result:
+def with_receipt(request: UploadRequest, tally: ProgressTally, run: Callable[[], Result]) -> Result:
     """Return the result of *run*, and write its receipt if *request* names a file for it. Raises LocalFailure."""
     path = request.receipt
     if path is None:
@@ -45,14 +40,13 @@ def with_receipt(
     with tally.observed_by(ids):
         result = run()
     if result.receipts:
-        receipt_file.save(path, _receipt_of(result, ids, clock()))
+        receipt_file.save(path, _receipt_of(result, ids))
     else:
         tally(events.Noted("nothing was sent, so no receipt was written"))
     return result
 
 
-def _receipt_of(result: Result, ids: RequestIds, completed: float) -> ObjectReceipt:
-    """Return the receipt; *completed* is seconds since the epoch."""
+def _receipt_of(result: Result, ids: RequestIds) -> ObjectReceipt:
     return ObjectReceipt(
         target=result.target,
         size=result.size,
@@ -63,7 +57,7 @@ def _receipt_of(result: Result, ids: RequestIds, completed: float) -> ObjectRece
         upload_id=result.upload_id,
         version_id=result.version_id,
         request_id=result.request_id,
-        completed=completed,
+        completed=time.time(),
         request_ids=ids.by_part,
         lock=result.lock,
         checksum=_checksum_of(result),

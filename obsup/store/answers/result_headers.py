@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import NetworkError
@@ -11,10 +13,12 @@ from obsup.store.answers.checksums import read_headers
 from obsup.store.http.settings import Response
 from obsup.text import clean
 
+_Field = Callable[[str | None], str | None]
+
 
 def read_stored(response: Response, names: HeaderNames, etag: str, *, location: str | None = None) -> Stored:
     """Return what *response* confirms. *etag* and *location* may come from its body; the ETag has no quotes."""
-    field = _Fields(response)
+    field = _fields(response)
     return Stored(
         status=response.status,
         etag=etag,
@@ -34,7 +38,7 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
 
 def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
     """Return the properties in a response to HeadObject; the size is -1 if it is missing or invalid."""
-    field = _Fields(response)
+    field = _fields(response)
     size = xml.decimal(field("Content-Length"))
     return ObjectInfo(
         size=-1 if size is None else size,
@@ -56,7 +60,7 @@ def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
     )
 
 
-def _read_lock(field: _Fields, names: HeaderNames) -> ObjectLock | None:
+def _read_lock(field: _Field, names: HeaderNames) -> ObjectLock | None:
     mode, is_held = field(names.retention_mode), field(names.legal_hold) == "ON"
     if mode is None:
         return ObjectLock(legal_hold=True) if is_held else None
@@ -77,12 +81,11 @@ def require_etag(response: Response, operation: str) -> str:
     return etag
 
 
-class _Fields:
-    """The headers of a response by the dialect's spelling; None for a name that the vendor does not have."""
+def _fields(response: Response) -> _Field:
+    """Return the function that returns a header by the dialect's spelling; None for a name that the vendor lacks."""
 
-    def __init__(self, response: Response) -> None:
-        self._headers = response.headers
-
-    def __call__(self, name: str | None) -> str | None:
-        value = self._headers.get(name.lower()) if name else None
+    def field(name: str | None) -> str | None:
+        value = response.headers.get(name.lower()) if name else None
         return None if value is None else clean(value)
+
+    return field

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
@@ -37,22 +36,22 @@ def resolve(url: str, timeout_s: float) -> list[str]:
     return list(dict.fromkeys(str(address[4][0]) for address in addresses))
 
 
-def measure_connect_s(url: str, timeout_s: float, monotonic: Callable[[], float] = time.monotonic) -> float:
+def measure_connect_s(url: str, timeout_s: float) -> float:
     """Return the seconds that a TCP connection to the host of *url* takes. Raises NetworkError."""
-    started = monotonic()
+    started = time.monotonic()
     try:
         with open_connection(*_host_and_port(url), timeout_s):
-            return monotonic() - started
+            return time.monotonic() - started
     except OSError as exc:
         raise network_error(exc, url) from exc
 
 
-def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str] = os.environ) -> Encryption:
+def check_tls(url: str, settings: ConnectionSettings) -> Encryption:
     """Return the result of a TLS handshake with the host of *url*; the certificate is verified as for a request.
 
     Raises NetworkError.
     """
-    context = tls_context(settings, environ)
+    context = tls_context(settings, os.environ)
     try:
         with (
             open_connection(*_host_and_port(url), settings.connect_timeout_s) as plain,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -37,13 +36,13 @@ def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
-def check_proxy(proxy: str, environ: Mapping[str, str] = os.environ) -> None:
+def check_proxy(proxy: str) -> None:
     """Raise BadConfiguration if *proxy* is not the URL of a proxy that can be used.
 
     The message does not repeat it, because it may contain a password.
     """
     variables = (
-        name for name, value in environ.items() if name.lower().endswith("_proxy") and value == proxy
+        name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value == proxy
     )
     origin = next(variables, "--proxy")
     scheme, host, problem = _parse(proxy)
