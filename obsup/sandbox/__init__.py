@@ -2,6 +2,7 @@
 
 from obsup.sandbox.limits import Limits
 from obsup.sandbox.request_records import RequestRecord
-from obsup.sandbox.sandbox import ObjectMetadata, OpenUpload, Sandbox
+from obsup.sandbox.sandbox import OpenUpload, Sandbox
+from obsup.sandbox.storage.disk import StoredObject
 
-__all__ = ["Limits", "ObjectMetadata", "OpenUpload", "RequestRecord", "Sandbox"]
+__all__ = ["Limits", "OpenUpload", "RequestRecord", "Sandbox", "StoredObject"]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -19,8 +19,7 @@ from obsup.sandbox.request_records import Journal, RequestRecord
 from obsup.sandbox.server import Server
 from obsup.sandbox.service import Service
 from obsup.sandbox.signatures.check import Account
-from obsup.sandbox.storage.attributes import Attributes
-from obsup.sandbox.storage.disk import Disk
+from obsup.sandbox.storage.disk import Disk, StoredObject
 from obsup.sandbox.storage.uploads import Uploads
 
 
@@ -31,18 +30,6 @@ class OpenUpload(NamedTuple):
     key: str
     upload_id: str
     parts: dict[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectMetadata:
-    """Metadata of a stored object. ``etag`` is lower-case, without quotes; ``size`` bytes."""
-
-    size: int
-    etag: str
-    modified: float
-    crc64: int | None
-    upload_id: str
-    attributes: Attributes
 
 
 class Sandbox:
@@ -167,19 +154,12 @@ class Sandbox:
         """Return the file that holds, or would hold, an object."""
         return self._service.disk.path(bucket, key)
 
-    def object_metadata(self, bucket: str, key: str) -> ObjectMetadata:
-        """Return the metadata of an object. Raises KeyError if it does not exist."""
+    def object_metadata(self, bucket: str, key: str) -> StoredObject:
+        """Return what is known of an object. Raises KeyError if it does not exist."""
         stored = self._service.disk.find(bucket, key)
         if stored is None:
             raise KeyError(f"{bucket}/{key}")
-        return ObjectMetadata(
-            size=stored.size,
-            etag=stored.etag,
-            modified=stored.modified,
-            crc64=stored.crc64,
-            upload_id=stored.upload_id,
-            attributes=stored.attributes,
-        )
+        return stored
 
 
 def _temporary_directory(stack: ExitStack) -> str:

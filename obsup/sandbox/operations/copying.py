@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,11 @@ from obsup.sandbox.operations import checksums
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.operations.conditions import check_copy_source, check_write
 from obsup.sandbox.operations.multipart import check_part_key, part_number, store_part
-from obsup.sandbox.operations.objects import check_customer_key, find_object, new_etag
+from obsup.sandbox.operations.objects import check_customer_key, find_object, new_etag, read_span
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import Attributes
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.names import check_key
-from obsup.sandbox.wire.body import BLOCK
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.request import decode
 from obsup.sandbox.wire.response import Child, Response, document, iso_date, quoted_etag
@@ -130,19 +130,9 @@ def _directive(call: Call, name: str) -> bool:
 def _copy_range(
     call: Call, source: StoredObject, span: range, *, digest: Digest, target: Path | None
 ) -> None:
-    output = target.open("wb") if target is not None else None
-    try:
-        with call.disk.open(source.bucket, source.key) as file:
-            file.seek(span.start)
-            left = len(span)
-            while left:
-                block = file.read(min(BLOCK, left))
-                if not block:
-                    raise Refused(500, "InternalError", "The source shrank while it was copied.")
-                left -= len(block)
-                digest.update(memoryview(block))
-                if output is not None:
-                    output.write(block)
-    finally:
-        if output is not None:
-            output.close()
+    with Path(target or os.devnull).open("wb") as output:
+        for block in read_span(call, source, span):
+            digest.update(memoryview(block))
+            output.write(block)
+    if digest.size < len(span):
+        raise Refused(500, "InternalError", "The source shrank while it was copied.")

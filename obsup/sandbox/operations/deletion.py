@@ -16,16 +16,9 @@ _MAX_KEYS = 1000
 
 def delete(call: Call) -> Response:
     """Delete an object; succeeds even if the object does not exist."""
-    request = call.request
-    with call.disk.lock:
-        check_lock(call, stored := call.disk.find(call.bucket, call.key))
-        check_delete(
-            stored,
-            etag=request.header("if-match"),
-            size=request.header("x-amz-if-match-size"),
-            modified=request.header("x-amz-if-match-last-modified-time"),
-        )
-        call.disk.delete(call.bucket, call.key)
+    names = ("if-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time")
+    etag, size, modified = (call.request.header(name) for name in names)
+    _delete_one(call, call.key, etag=etag, size=size, modified=modified)
     return Response(204)
 
 
@@ -46,7 +39,7 @@ def delete_many(call: Call) -> Response:
     for entry in entries:
         key = encode_key(entry["Key"], call.vendor) if encoded else entry["Key"]
         try:
-            _delete_one(call, entry)
+            _delete_entry(call, entry)
         except Refused as refused:
             error: list[Child] = [("Key", key), ("Code", refused.code), ("Message", refused.message)]
             results.append(("Error", error))
@@ -55,18 +48,18 @@ def delete_many(call: Call) -> Response:
     return document("DeleteResult", results, call.vendor)
 
 
-def _delete_one(call: Call, entry: dict[str, str]) -> None:
+def _delete_entry(call: Call, entry: dict[str, str]) -> None:
     if entry.get("VersionId", "") not in ("", "null", VERSION_ID):
         raise Refused(404, "NoSuchVersion", "The specified version does not exist.")
+    etag, size, modified = (entry.get(name, "") for name in ("ETag", "Size", "LastModifiedTime"))
+    _delete_one(call, entry["Key"], etag=etag, size=size, modified=modified)
+
+
+def _delete_one(call: Call, key: str, *, etag: str, size: str, modified: str) -> None:
     with call.disk.lock:
-        check_lock(call, stored := call.disk.find(call.bucket, entry["Key"]))
-        check_delete(
-            stored,
-            etag=entry.get("ETag", ""),
-            size=entry.get("Size", ""),
-            modified=entry.get("LastModifiedTime", ""),
-        )
-        call.disk.delete(call.bucket, entry["Key"])
+        check_lock(call, stored := call.disk.find(call.bucket, key))
+        check_delete(stored, etag=etag, size=size, modified=modified)
+        call.disk.delete(call.bucket, key)
 
 
 def _fields(element: ET.Element) -> dict[str, str]:

@@ -63,8 +63,7 @@ def get(call: Call) -> Response:
         response, span = _select(call, stored)
         if response.status == HTTPStatus.NOT_MODIFIED:
             return response
-        file = call.disk.open(call.bucket, call.key)
-    return replace(response, stream=_read_span(file, span))
+        return replace(response, stream=read_span(call, stored, span))
 
 
 def find_object(call: Call, bucket: str, key: str) -> StoredObject:
@@ -223,13 +222,15 @@ def check_customer_key(stored: StoredObject, sent: str, vendor: Vendor) -> None:
         raise Refused(status, code, "The encryption key is not the one of this object.")
 
 
-def _read_span(file: BinaryIO, span: range) -> Iterator[bytes]:
+def read_span(call: Call, stored: StoredObject, span: range) -> Iterator[bytes]:
+    """Yield the bytes of an object at these offsets; they do not change if the object is replaced."""
+    return _blocks(call.disk.open(stored.bucket, stored.key), span)
+
+
+def _blocks(file: BinaryIO, span: range) -> Iterator[bytes]:
     with file:
         file.seek(span.start)
         left = len(span)
-        while left:
-            block = file.read(min(BLOCK, left))
-            if not block:
-                return
+        while block := file.read(min(BLOCK, left)):
             left -= len(block)
             yield block

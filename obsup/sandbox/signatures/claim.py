@@ -13,6 +13,8 @@ from obsup.sandbox.wire.request import Request
 
 ISO_BASIC = "%Y%m%dT%H%M%SZ"
 
+PREFIXES = {OBS: "x-obs-", AWS: "x-amz-", OSS: "x-oss-", AWS4: "x-amz-", OSS4: "x-oss-"}
+"""The prefix of the vendor's headers, by dialect."""
 _SCHEMES = {"OBS": OBS, "AWS": AWS, "OSS": OSS}
 _SCHEMES_V4 = {"AWS4-HMAC-SHA256": AWS4, "OSS4-HMAC-SHA256": OSS4}
 
@@ -70,7 +72,7 @@ def _from_header(request: Request, authorization: str) -> Claim:
     if not colon:
         raise Refused(400, "InvalidArgument", f"Authorization header is invalid: {scheme} AK:Signature")
     dialect = _SCHEMES[scheme]
-    prefix = {OBS: "x-obs-", AWS: "x-amz-", OSS: "x-oss-"}[dialect]
+    prefix = PREFIXES[dialect]
     return Claim(
         dialect=dialect,
         access_key=access_key,
@@ -85,7 +87,7 @@ def _v4_from_header(request: Request, dialect: str, text: str) -> Claim:
     for field in text.split(","):
         name, _, value = field.strip().partition("=")
         fields[name] = value
-    prefix = "x-amz-" if dialect == AWS4 else "x-oss-"
+    prefix = PREFIXES[dialect]
     listed = fields.get("SignedHeaders" if dialect == AWS4 else "AdditionalHeaders", "")
     access_key, scope = _split_credential(fields.get("Credential", ""), dialect)
     if "Signature" not in fields or (dialect == AWS4 and not listed):

@@ -10,11 +10,9 @@ import base64
 import hashlib
 import hmac
 
-from obsup.sandbox.signatures.claim import Claim
-from obsup.sandbox.vendors import AWS, OBS, OSS
+from obsup.sandbox.signatures.claim import PREFIXES, Claim
+from obsup.sandbox.vendors import OSS
 from obsup.sandbox.wire.request import CUSTOM_DOMAIN, PATH_STYLE, VIRTUAL, Request, host_name
-
-_PREFIX = {OBS: "x-obs-", AWS: "x-amz-", OSS: "x-oss-"}
 
 _RESPONSE = {
     f"response-{name}"
@@ -52,7 +50,7 @@ def strings_to_sign(request: Request, claim: Claim) -> list[str]:
     There is more than one where clients disagree: for ``/bucket?…`` in path style, whether the resource ends in a
     slash; for ``?uploads=``, whether the ``=`` is signed (Ceph and MinIO: not, so neither does rclone).
     """
-    prefix = _PREFIX[claim.dialect]
+    prefix = PREFIXES[claim.dialect]
     head = "\n".join(
         (
             request.method,
@@ -111,4 +109,4 @@ def _sub_resources(request: Request, claim: Claim, *, with_equals: bool) -> str:
 def _is_signed(name: str, dialect: str) -> bool:
     if dialect == OSS:
         return name in _OSS
-    return name.lower() in _OBS_AND_AWS or name.lower().startswith(_PREFIX[dialect])
+    return name.lower() in _OBS_AND_AWS or name.lower().startswith(PREFIXES[dialect])

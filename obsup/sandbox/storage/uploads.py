@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import Attributes
@@ -60,15 +61,9 @@ class Uploads:
     ) -> Upload:
         """Open an upload with a new id in the vendor's format."""
         folder = self._folder / _new_upload_id(vendor)
-        upload = Upload(folder, bucket, key, initiated=initiated, attributes=attributes, vendor=vendor.name)
-        record = {
-            "bucket": bucket,
-            "key": key,
-            "initiated": initiated,
-            "attributes": asdict(attributes),
-            "vendor": vendor.name,
-        }
-        write_json(folder / "upload.json", record)
+        about: dict[str, Any] = {"bucket": bucket, "key": key, "initiated": initiated, "vendor": vendor.name}
+        upload = Upload(folder, attributes=attributes, **about)
+        write_json(folder / "upload.json", about | {"attributes": asdict(attributes)})
         with self._lock:
             self._open[upload.upload_id] = upload
         return upload
@@ -139,14 +134,7 @@ def _new_upload_id(vendor: Vendor) -> str:
 def _load_all(folder: Path) -> Iterable[Upload]:
     for record in sorted(folder.glob("*/upload.json")):
         values = json.loads(record.read_text(encoding="utf-8"))
-        upload = Upload(
-            record.parent,
-            values["bucket"],
-            values["key"],
-            initiated=values["initiated"],
-            attributes=Attributes(**values["attributes"]),
-            vendor=values["vendor"],
-        )
+        upload = Upload(record.parent, **values | {"attributes": Attributes(**values["attributes"])})
         for path in record.parent.glob("[0-9]*.json"):
             part = StoredPart(**json.loads(path.read_text(encoding="utf-8")))
             upload.parts[part.number] = part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -197,19 +198,14 @@ def receive(body: Body, request: Request, target: Path | None, expected: Expecte
     """
     arrived = Digest(expected.digests)
     stored = Digest(expected.digests) if flip else arrived
-    output = target.open("wb") if target is not None else None
-    try:
+    with Path(target or os.devnull).open("wb") as output:
         for block in _decoded(body, request, expected):
             arrived.update(block)
             if flip:
                 if not stored.size:
                     block[0] ^= 1
                 stored.update(block)
-            if output is not None:
-                output.write(block)
-    finally:
-        if output is not None:
-            output.close()
+            output.write(block)
     _check_decoded_length(request, arrived)
     expected.check(arrived)
     return stored
