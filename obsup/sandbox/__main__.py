@@ -77,7 +77,8 @@ def _serve(sandbox: Sandbox, *, kept: bool) -> int:
         print(export_line(name, value))
     sys.stdout.flush()
     until = "" if kept else ", until the sandbox ends"
-    print(f"obsup sandbox: the objects are in {sandbox.directory}{until}", file=sys.stderr)
+    folder = str(sandbox.directory).removeprefix("\\\\?\\")
+    print(f"obsup sandbox: the objects are in {folder}{until}", file=sys.stderr)
     print("obsup sandbox: serving; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
     wait_for_end()
     return 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 if sys.platform == "win32":
@@ -25,6 +26,13 @@ if sys.platform == "win32":
         if stem in _DEVICES or is_numbered:
             return f"%{ord(name[0]):02X}{name[1:]}"
         return f"{name[:-1]}%{ord(name[-1]):02X}" if name.endswith((".", " ")) else name
+
+    def storage_folder(folder: Path) -> Path:
+        r"""Return *folder* in the form, ``\\?\``, whose files can have paths of more than 260 characters."""
+        whole = os.path.abspath(folder)  # noqa: PTH100
+        if whole.startswith("\\\\?\\"):
+            return Path(whole)
+        return Path(f"\\\\?\\UNC{whole[1:]}" if whole.startswith("\\\\") else f"\\\\?\\{whole}")
 
     def lock_file(file: TextIO) -> bool:
         """Return whether the open file is locked now, until it is closed; do not wait."""
@@ -82,6 +90,10 @@ else:
     def possible_name(name: str) -> str:
         """Return *name*: a file can have any."""
         return name
+
+    def storage_folder(folder: Path) -> Path:
+        """Return *folder*: paths can be long."""
+        return folder
 
     def lock_file(file: TextIO) -> bool:
         """Return whether the open file is locked now, until it is closed; do not wait."""

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 from obsup.sandbox.faults import FaultBook
 from obsup.sandbox.limits import Limits
+from obsup.sandbox.platform import storage_folder
 from obsup.sandbox.request_records import Journal, RequestRecord
 from obsup.sandbox.server import Server
 from obsup.sandbox.service import Service
@@ -164,7 +165,7 @@ class Sandbox:
 
 def _temporary_directory(stack: ExitStack) -> str:
     directory = tempfile.mkdtemp(prefix="obsup-sandbox-")
-    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    stack.callback(shutil.rmtree, storage_folder(Path(directory)), ignore_errors=True)
     return directory
 
 

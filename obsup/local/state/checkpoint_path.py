@@ -45,14 +45,13 @@ def describe_ignored(source: Path, target: Target) -> str:
 
 
 def _path_next_to(source: Path, target: Target) -> Path:
-    path = source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
-    return Path(exact(str(path)))
+    return _exact(source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}"))
 
 
 def fallback_path(source: Path, target: Target, folder: Path | None = None) -> Path:
     """Return the path of the checkpoint in *folder*, or in the state directory."""
     name = f"{_folder_digest(source)}-{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}"
-    return (folder or fallback_folder()) / name
+    return _exact((folder or fallback_folder()) / name)
 
 
 def default_stream_path(name: str, target: Target, folder: Path | None = None) -> Path:
@@ -66,7 +65,11 @@ def find_all(source: Path) -> set[Path]:
     """Return the checkpoints of *source* for all targets, at the paths that ``default_path`` returns."""
     name = f"{glob.escape(short_name(source.name))}.????????{SUFFIX}"
     in_fallback = fallback_folder().glob(f"{_folder_digest(source)}-{name}")
-    return {*source.absolute().parent.glob(name), *in_fallback}
+    return {_exact(path) for path in (*_exact(source.absolute()).parent.glob(name), *in_fallback)}
+
+
+def _exact(path: Path) -> Path:
+    return Path(exact(str(path)))
 
 
 def fallback_folder() -> Path:
@@ -108,6 +111,6 @@ class CheckpointLookup:
             digest = short_digest(os.fsencode(folder))
             self._last_folder = (head, folder, digest)
         name = f"{short_name(last)}.{target_hash(target)[:8]}{SUFFIX}"
-        if os.path.lexists(f"{self._fallback}/{digest}-{name}"):
+        if os.path.lexists(exact(f"{self._fallback}/{digest}-{name}")):
             return True
-        return not self._has_folder and os.path.lexists(f"{folder}/{name}")
+        return not self._has_folder and os.path.lexists(exact(f"{folder}/{name}"))

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from obsup.sandbox.platform import lock_file
+from obsup.sandbox.platform import lock_file, storage_folder
 from obsup.sandbox.storage.attributes import Attributes
 from obsup.sandbox.storage.names import key_of_path, path_of_key
 
@@ -70,7 +70,7 @@ class Disk:
 
         Raises OSError if another sandbox uses the folder.
         """
-        self.directory = directory
+        self.directory = directory = storage_folder(directory)
         self.discard = discard
         self.lock = threading.RLock()
         self.uploads_folder = directory / _STATE / "uploads"
@@ -78,6 +78,7 @@ class Disk:
         self._incoming = directory / _STATE / "incoming"
         (directory / _STATE).mkdir(parents=True, exist_ok=True)
         self._claimed = _claim(directory)
+        self._ignores_case = (directory / _STATE / "LOCK").exists()
         # Partial files of an earlier sandbox were never acknowledged.
         shutil.rmtree(self._incoming, ignore_errors=True)
         for folder in (self.uploads_folder, self._metadata, self._incoming):
@@ -205,12 +206,18 @@ class Disk:
         *folders, name = path_of_key(key)
         for folder in folders:
             path = path / folder
-            while path.is_file():
+            while path.is_file() or self._is_taken(path):
                 path = path.with_name(path.name + "%")
         path = path / name
-        while path.is_dir():
+        while path.is_dir() or self._is_taken(path):
             path = path.with_name(path.name + "%")
         return path
+
+    def _is_taken(self, path: Path) -> bool:
+        """Return whether the file system would take a file or folder for *path* whose name differs in case."""
+        if not self._ignores_case or not path.exists():
+            return False
+        return path.name not in (one.name for one in path.parent.iterdir())
 
     def _entry_path(self, bucket: str, key: str) -> Path:
         return self._metadata / bucket / (hashlib.sha256(key.encode("utf-8")).hexdigest() + ".json")

@@ -5,8 +5,8 @@ An object key is any string; a file name is not. In each ``/``-separated segment
 * ``%``, control characters and a segment ``.`` or ``..`` are percent-encoded;
 * an empty segment (``dir//x``, a leading or trailing ``/``) is written ``%``, a run of N of them ``%xN``;
 * a segment of more than 200 bytes is cut into nested folders that end in ``%-``;
-* a trailing ``%`` marks a file or folder whose name is taken by a folder or file
-  (the keys ``a`` and ``a/b``); see disk.py.
+* a trailing ``%`` marks a file or folder whose name is taken by a folder or file (the keys ``a`` and ``a/b``),
+  or, if the file system ignores case, by one that differs only in case (``A``); see disk.py.
 
 A literal ``%`` is always escaped, so the markers are unambiguous and every path determines its key.
 """
