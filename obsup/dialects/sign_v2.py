@@ -8,8 +8,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from obsup.dialects.canonical import http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
+from obsup.dialects.encoding import http_date, lower_headers, secret_bytes
 from obsup.model import Credentials
 from obsup.value import Value
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 
-from obsup.dialects.canonical import basic_date, http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
-from obsup.dialects.encoding import canonical_query
+from obsup.dialects.encoding import basic_date, canonical_query, http_date, lower_headers, secret_bytes
 from obsup.errors import NextStep, WrongUsage
 from obsup.model import Credentials
 from obsup.value import Value

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
-from obsup.dialects.object_headers import customer_key_headers
+from obsup.dialects.objects.object_headers import customer_key_headers
 from obsup.errors import NetworkError, StoreError, WrongUsage, run_again
 from obsup.model import (
     CustomerKey,

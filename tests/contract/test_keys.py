@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from obsup.dialects.object_headers import copy_source_value
+from obsup.dialects.objects.object_headers import copy_source_value
 from obsup.engine.proof.object_proof import composite_etag
 from obsup.errors import NetworkError, StoreError
 from obsup.model import Upload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from obs import const
 
-from obsup.dialects.media_types import media_type_of
+from obsup.dialects.objects.media_types import media_type_of
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import make_files
 from tests.support.shell import Shell

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.dialects import parameters
 from obsup.dialects.dialect import Dialect
+from obsup.dialects.objects import parameters
 from obsup.dialects.registry import DIALECTS
 from obsup.options.table import HEADER_OPTIONS
 from obsup.sandbox.request_records import RequestRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of
+from obsup.dialects.objects.parameters import OBJECT_PARAMETERS, carries, header_of
 from obsup.dialects.registry import DIALECTS
 from obsup.options.row import OptionRow
 from obsup.options.table import HEADER_OPTIONS

@@ -39,6 +39,7 @@ LAYERS = (
     ("options",),
     ("local.files",),
     ("dialects",),
+    ("dialects.objects",),
     ("store.http", "local.processes", "local.source", "local.state", "local.config"),
     ("store.answers", "local.walk"),
     ("store",),
@@ -183,7 +184,7 @@ def test_each_library_has_its_place() -> None:
 def test_modules_and_folders_stay_small() -> None:
     """At most 350 lines per module, and 12 modules per folder; the commands have one module each."""
     long = [str(path) for path in MODULES if len(path.read_text().splitlines()) > MAX_MODULE_LINES]
-    folders = {path.parent for path in MODULES} - {PACKAGE / "cli" / "commands", PACKAGE / "dialects"}
+    folders = {path.parent for path in MODULES} - {PACKAGE / "cli" / "commands"}
     wide = [
         str(folder)
         for folder in folders

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.dialects.header_values import end_of_retention
+from obsup.dialects.objects.header_values import end_of_retention
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from obsup import events
 from obsup.dates import parse_date
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.names import check_key
+from obsup.dialects.objects.names import check_key
 from obsup.engine.batch.bucket_index import BucketIndex, open_bucket_index
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import BatchRequest

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_vendor_host
-from obsup.dialects.object_headers import Operation, object_headers
+from obsup.dialects.objects.object_headers import Operation, object_headers
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.send_options import SendOptions, parts_confirm, skips_checksums

@@ -16,9 +16,9 @@ from obsup.dialects.endpoints import (
     normalise_endpoint,
     recognise,
 )
-from obsup.dialects.header_values import extension_headers
-from obsup.dialects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
-from obsup.dialects.parameters import row_of
+from obsup.dialects.objects.header_values import extension_headers
+from obsup.dialects.objects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
+from obsup.dialects.objects.parameters import row_of
 from obsup.dialects.registry import STORES, VENDORS, find_dialect
 from obsup.dialects.stores import StoreService
 from obsup.dialects.vendor import VendorSetting

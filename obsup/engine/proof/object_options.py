@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from obsup.dates import parse_date
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.parameters import OBJECT_PARAMETERS, row_of
+from obsup.dialects.objects.parameters import OBJECT_PARAMETERS, row_of
 from obsup.model import ObjectInfo
 from obsup.value import Value
 

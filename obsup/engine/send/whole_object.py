@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from msgspec.structs import replace
 
-from obsup.dialects.object_headers import forbids_overwrite
+from obsup.dialects.objects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions

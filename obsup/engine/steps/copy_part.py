@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from obsup.dialects.object_headers import copy_source_value
+from obsup.dialects.objects.object_headers import copy_source_value
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.steps.lookup import UploadSelector, require_upload

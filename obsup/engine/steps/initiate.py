@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from obsup.dialects.object_headers import options_of_complete
+from obsup.dialects.objects.object_headers import options_of_complete
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.initiate import headers_with_token, initiate_once, initiated_upload

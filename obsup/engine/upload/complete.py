@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from obsup.dialects.object_headers import forbids_overwrite
+from obsup.dialects.objects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import CONFIRMS_CRC64

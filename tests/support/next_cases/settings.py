@@ -111,7 +111,7 @@ CASES = (
         fix="export SecretAccessKey=$S",
     ),
     Case(
-        "dialects/canonical: secret_bytes",
+        "dialects/encoding: secret_bytes",
         77,
         before="export S=$SecretAccessKey; export SecretAccessKey=geheimé",
         fix="export SecretAccessKey=$S",

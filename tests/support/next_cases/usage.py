@@ -33,13 +33,17 @@ CASES = (
         note="parts",
     ),
     Case(
-        "dialects/object_headers: _check_together",
+        "dialects/objects/object_headers: _check_together",
         2,
         command="obsup upload bigfile s3://bucket/key --sse-kms-key-id some-key",
     ),
-    Case("dialects/object_headers: _render", 2, command="obsup upload bigfile bucket/key --no-overwrite"),
     Case(
-        "dialects/object_headers: _needs_one_request",
+        "dialects/objects/object_headers: _render",
+        2,
+        command="obsup upload bigfile bucket/key --no-overwrite",
+    ),
+    Case(
+        "dialects/objects/object_headers: _needs_one_request",
         2,
         command="obsup upload bigfile bucket/key --success-redirect http://example.com/ --parts 2",
     ),
@@ -172,13 +176,13 @@ CASES = (
         command="obsup upload bigfile bucket/key --sse-c-key-file KEY --proxy http://proxy.invalid:3128",
     ),
     Case(
-        "dialects/object_headers: customer_key_headers",
+        "dialects/objects/object_headers: customer_key_headers",
         2,
         before="head -c 32 /dev/urandom > KEY; chmod 600 KEY",
         command="obsup upload bigfile oss://bucket/key --sse-c-key-file KEY --region here",
     ),
     Case(
-        "dialects/object_headers: _check_together 2",
+        "dialects/objects/object_headers: _check_together 2",
         2,
         command="obsup upload bigfile s3://bucket/key --retention governance",
         fix="fault object-lock=0",

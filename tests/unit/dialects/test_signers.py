@@ -14,8 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import locate
-from obsup.dialects.canonical import basic_date, http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Dialect, Signable
+from obsup.dialects.encoding import basic_date, http_date, lower_headers, secret_bytes
 from obsup.dialects.obs import NATIVE_SIGNATURE
 from obsup.dialects.oss import OSS1_SIGNATURE, OSS4_SIGNATURE
 from obsup.dialects.registry import DIALECTS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from obsup.dialects.object_headers import object_headers
+from obsup.dialects.objects.object_headers import object_headers
 from obsup.dialects.registry import find_dialect
 from obsup.engine.proof.object_options import OptionComparison, compare_options
 from obsup.model import ObjectInfo, ObjectOptions

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.object_headers import (
+from obsup.dialects.objects.object_headers import (
     Operation,
     copy_source_value,
     customer_key_headers,
     object_headers,
 )
-from obsup.dialects.parameters import OBJECT_PARAMETERS, header_of, providers_with
+from obsup.dialects.objects.parameters import OBJECT_PARAMETERS, header_of, providers_with
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import WrongUsage, run_again
 from obsup.model import CustomerKey, ObjectOptions

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_key, encode_value
-from obsup.dialects.header_values import (
+from obsup.dialects.objects.header_values import (
     acl_header,
     end_of_retention,
     expires_days_header,
@@ -24,8 +24,8 @@ from obsup.dialects.header_values import (
     tagging_header,
     website_redirect_header,
 )
-from obsup.dialects.media_types import media_type_of
-from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
+from obsup.dialects.objects.media_types import media_type_of
+from obsup.dialects.objects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
 from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.platform.paths import key_file_command
 from obsup.model import CustomerKey, ObjectOptions

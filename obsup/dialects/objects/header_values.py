@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
-from obsup.dialects.parameters import option_of
+from obsup.dialects.objects.parameters import option_of
 from obsup.errors import NextStep, WrongUsage
 from obsup.model import TOKEN_NAME
 from obsup.options.table import HEADER_OPTIONS

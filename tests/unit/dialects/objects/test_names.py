@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.names import check_bucket, check_key
+from obsup.dialects.objects.names import check_bucket, check_key
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import WrongUsage
 

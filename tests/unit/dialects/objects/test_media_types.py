@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from obsup.dialects import media_types
-from obsup.dialects.media_types import media_type_of
+from obsup.dialects.objects import media_types
+from obsup.dialects.objects.media_types import media_type_of
 
 
 @pytest.mark.parametrize(
