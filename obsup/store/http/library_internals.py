@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
 from http.client import HTTPException, HTTPResponse, IncompleteRead, LineTooLong, UnknownProtocol
 from typing import Any
@@ -35,57 +34,23 @@ from obsup.store.http.sockets import (
 )
 from obsup.units import KIB
 
-# No path of a request begins with this: in a key the colon is encoded.
-_ABSOLUTE_TARGET = "/absolute:"
-_INCOMPLETE_HEAD = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
 _MAX_HEADERS = 200
 _MAX_LINE_BYTES = 64 * KIB
 # Of one response: the final head and the interim ones before it.
 _MAX_HEADS = 100
 
 
-class _LineRecorder:
-    """A stream that remembers the last line that was read."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.last = b""
-
-    def readline(self, *limit: int) -> bytes:
-        self.last = self._stream.readline(*limit)
-        return self.last
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class CompleteResponse(HTTPResponse):
-    """A response whose head is complete. http.client accepts a head that breaks off as a short one."""
-
-    def __init__(self, sock: Any, *, limit_s: float, **options: Any) -> None:
-        super().__init__(ResponseStream(sock, limit_s), **options)  # type: ignore[arg-type]
-
-    def begin(self) -> None:
-        stream = self.fp
-        recorder = _LineRecorder(stream)
-        self.fp = recorder  # type: ignore[assignment]
-        try:
-            super().begin()
-        finally:
-            if self.fp is not None:
-                self.fp = stream
-        defects = [defect for defect in self.headers.defects if isinstance(defect, _INCOMPLETE_HEAD)]
-        if defects or recorder.last not in (b"\r\n", b"\n"):
-            raise IncompleteRead(b"")
-
-
-class FastResponse(CompleteResponse):
+class StoreResponse(HTTPResponse):
     """A response whose head is read without the email package, which takes longer than the rest of a small request.
 
-    ``fields`` are its headers by lower-case name; the values of repeated ones are joined by a comma.
+    http.client would also accept a head that breaks off. ``fields`` are the headers by lower-case name; the values of
+    repeated ones are joined by a comma.
     """
 
     fields: dict[str, str]
+
+    def __init__(self, sock: Any, *, limit_s: float, **options: Any) -> None:
+        super().__init__(ResponseStream(sock, limit_s), **options)  # type: ignore[arg-type]
 
     def begin(self) -> None:
         """Read the head. Raises HTTPException if it is invalid or breaks off."""
@@ -143,23 +108,11 @@ class _Connection(HTTPConnection):
     response_limit_s = 900.0
     is_broken = False  # a request was not sent completely: the connection must not be reused
     _next_check_s = 0.0
-    _has_passed_proxy = False
 
     @property
     def stall_timeout_s(self) -> float:
         """The seconds in which no byte moves."""
         return limited(self.longest_stall_s)
-
-    @property
-    def has_connected_to_proxy(self) -> bool:
-        # urllib3 forgets it in close(), which http.client calls if the response breaks off, and then takes the store
-        # for one that has received nothing.
-        return self._has_passed_proxy
-
-    def connect(self) -> None:
-        self._has_passed_proxy = False
-        super().connect()
-        self._has_passed_proxy = True
 
     def _new_conn(self) -> socket.socket:
         self.is_broken = False
@@ -171,9 +124,6 @@ class _Connection(HTTPConnection):
             raise ConnectTimeoutError(self, str(exc)) from exc
         except OSError as exc:
             raise NewConnectionError(self, str(exc)) from exc
-
-    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        super().putrequest(method, url.removeprefix(_ABSOLUTE_TARGET), *args, **options)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -210,6 +160,7 @@ class NoTLS(ssl.SSLError):
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
+    has_tunnel = False
     _is_tunnelling = False
 
     def send(self, data: Any) -> None:
@@ -223,37 +174,18 @@ class _SecureConnection(_Connection, HTTPSConnection):
         try:
             super()._tunnel()
             self.sock.settimeout(self.stall_timeout_s)
-            self._has_passed_proxy = True
-        except (OSError, HTTPException) as exc:
-            raise ProxyError("no tunnel", exc) from exc  # the store has not been reached yet
+            self.has_tunnel = True
         finally:
             self._is_tunnelling = False
 
     def connect(self) -> None:
+        self.has_tunnel = False
         try:
             super().connect()
         except ssl.SSLError as exc:
             if exc.reason == "WRONG_VERSION_NUMBER":
                 raise NoTLS(*exc.args) from exc
             raise
-
-
-class _Pool(HTTPConnectionPool):
-    def urlopen(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
-        if not url.startswith("/"):
-            # An absolute target for a proxy. urllib3 would change "a/../b" in it to "b", a different object. As a
-            # path it remains unchanged, but urllib3 then does not add the headers for the proxy.
-            options["headers"] = {**options["headers"], **self.proxy_headers}
-            if self.proxy_config is not None:
-                # As a path it does not show that its scheme is http: without this, a proxy with TLS gets CONNECT.
-                self.proxy_config = self.proxy_config._replace(use_forwarding_for_https=True)
-            url = _ABSOLUTE_TARGET + url
-        return super().urlopen(method, url, **options)
-
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None and conn.is_broken:
-            conn.close()
-        super()._put_conn(conn)
 
 
 def _socks_connection() -> type[HTTPConnection]:
@@ -295,12 +227,12 @@ def pool_classes(
     for kind in (Plain, Secure):
         kind.longest_stall_s = stall_timeout_s
         kind.response_limit_s = response_limit_s
-        kind.response_class = partial(CompleteResponse, limit_s=response_limit_s)  # type: ignore[assignment]
+        kind.response_class = partial(StoreResponse, limit_s=response_limit_s)  # type: ignore[assignment]
 
-    class PlainPool(_Pool):
+    class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
 
-    class SecurePool(_Pool, HTTPSConnectionPool):
+    class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
@@ -309,6 +241,19 @@ def pool_classes(
 def take_connection(pool: Any) -> Any:
     """Return a connection from *pool*, which may not be open yet."""
     return pool._get_conn()
+
+
+def open_taken(pool: Any, connection: Any, *, through_tunnel: bool) -> None:
+    """Open *connection*, taken from *pool*. Raises ProxyError if a proxy prevents it, before it reaches the store."""
+    try:
+        if through_tunnel:
+            pool._prepare_proxy(connection)
+        else:
+            connection.connect()
+    except (OSError, HTTPException, HTTPError) as exc:
+        if pool.proxy is None or (through_tunnel and connection.has_tunnel):
+            raise
+        raise ProxyError("no connection", exc) from exc
 
 
 def return_connection(pool: Any, connection: Any, *, is_reusable: bool) -> None:

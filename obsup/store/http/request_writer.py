@@ -1,4 +1,4 @@
-"""Send one request on a direct connection, and read the head of its response.
+"""Send one request on an open connection, and read the head of its response.
 
 A small file is one request, for which urllib3, http.client and the email package need more time than everything else.
 """
@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from obsup.errors import NetworkError
-from obsup.store.http.library_internals import FastResponse
+from obsup.store.http.library_internals import StoreResponse
 from obsup.store.http.sockets import EarlyResponse, send_all, set_timeout
 from obsup.units import KIB, MIB
 
@@ -20,15 +20,14 @@ BLOCK_BYTES = 1 * MIB
 MAX_JOINED_BODY_BYTES = 64 * KIB
 
 
-def exchange_directly(
+def send_request(
     connection: Any, head: bytes, body: Any, size: int, *, method: str, response_timeout_s: float
-) -> FastResponse:
+) -> StoreResponse:
     """Send *head* and the *size* bytes of *body*, and return the response with its head read.
 
-    Raises as ``require_whole_request``, and the errors of sockets, urllib3's connections and http.client.
+    Raises NetworkError for a success of a request that was not sent completely, and the errors of sockets and
+    http.client.
     """
-    if connection.sock is None:
-        connection.connect()
     try:
         if size <= MAX_JOINED_BODY_BYTES:
             # No response can exist yet, so nothing looks for one.
@@ -40,17 +39,17 @@ def exchange_directly(
         # The response that the store sent before it closed the connection can still be read.
         connection.is_broken = True
     set_timeout(connection.sock, response_timeout_s)
-    response = FastResponse(connection.sock, limit_s=connection.response_limit_s, method=method)
+    response = StoreResponse(connection.sock, limit_s=connection.response_limit_s, method=method)
     try:
         response.begin()
-        require_whole_request(connection, response.status)
+        _require_whole_request(connection, response.status)
     except BaseException:
         response.close()
         raise
     return response
 
 
-def require_whole_request(connection: Any, status: int) -> None:
+def _require_whole_request(connection: Any, status: int) -> None:
     """Raise NetworkError if *status* reports success, but the request was not sent completely on *connection*.
 
     A proxy may respond so, and pass on what it has received.

@@ -22,15 +22,20 @@ from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
 from obsup.errors import NetworkError
 from obsup.store.http.body import Body
-from obsup.store.http.library_internals import pool_classes, return_connection, take_connection
+from obsup.store.http.library_internals import (
+    StoreResponse,
+    open_taken,
+    pool_classes,
+    return_connection,
+    take_connection,
+)
 from obsup.store.http.network_errors import causes_of, network_error
 from obsup.store.http.proxy import SOCKS_SCHEMES, check_proxy, find_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.request_writer import (
     BLOCK_BYTES,
-    exchange_directly,
     head_of,
-    require_whole_request,
+    send_request,
 )
 from obsup.store.http.settings import ConnectionSettings, Response, limited
 from obsup.store.http.tls_files import TrustStore, check_tls_files, find_trust, tls_context, trusting_context
@@ -67,15 +72,20 @@ class RequestSigner(AuthBase):
 class _HostPool(Value):
     """urllib3's pool of connections to one host, or to the proxy; ``url`` is the address of that.
 
-    ``is_direct``: not through a proxy.
+    ``is_forwarded``: the proxy receives the request itself, and not a tunnel to the store.
     """
 
     _hidden = ("url", "proxy_secrets")
 
     pool: Any
     url: str
-    is_direct: bool
+    is_forwarded: bool
     proxy_secrets: tuple[str, ...] = ()
+
+    @property
+    def has_tunnel(self) -> bool:
+        """Whether its connections are tunnels through a proxy."""
+        return self.pool.proxy is not None and not self.is_forwarded
 
 
 class _Adapter(HTTPAdapter):
@@ -124,11 +134,6 @@ class _Adapter(HTTPAdapter):
         )
         return manager
 
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        # requests would change "//leading" to "/leading", a different object.
-        url = super().request_url(request, proxies)
-        return request.path_url if url.startswith("/") else str(request.url)
-
 
 class Transport:
     """Sends requests on pooled connections. Safe to share between threads.
@@ -145,9 +150,6 @@ class Transport:
         self._pools: dict[str, _HostPool] = {}
         self._may_need_tls = True
         self._lasting_secrets: tuple[str, ...] = ()
-        if not settings.verify_tls:
-            # obsup itself warns once, not on every request.
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def exchange(
         self,
@@ -176,11 +178,9 @@ class Transport:
         try:
             host = self._pool_of(root)
             url = host.url
-            by_proxy = not host.is_direct and address.scheme == "http"
-            if host.is_direct:
-                response = self._exchange_directly(host.pool, request, path, size, timeout_s=timeout_s)
-            else:
-                response = self._exchange_through_proxy(request, root, timeout_s)
+            by_proxy = host.is_forwarded
+            target = root + path if by_proxy else path
+            response = self._send(host, request, target, size, timeout_s=timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
             # No local variable: its traceback would keep the connection open until the next garbage collection.
             raise self._network_error(exc, url, by_proxy=by_proxy).after(timeout_s) from exc
@@ -195,56 +195,27 @@ class Transport:
             known = self._lasting_secrets = (*known, *new)[-MAX_LASTING_SECRETS:]
         return known
 
-    def _exchange_directly(
-        self, pool: Any, request: requests.PreparedRequest, path: str, size: int, *, timeout_s: float
+    def _send(
+        self, host: _HostPool, request: requests.PreparedRequest, target: str, size: int, *, timeout_s: float
     ) -> Response:
-        method = str(request.method)
-        head = head_of(method, path, request.headers)
+        method, pool = str(request.method), host.pool
+        headers = {**request.headers, **pool.proxy_headers} if host.is_forwarded else request.headers
+        head = head_of(method, target, headers)
         connection = take_connection(pool)
         is_reusable = False
         try:
             connection.timeout = limited(self._settings.connect_timeout_s)
-            response = exchange_directly(
+            if connection.sock is None:
+                open_taken(pool, connection, through_tunnel=host.has_tunnel)
+            response = send_request(
                 connection, head, request.body, size, method=method, response_timeout_s=timeout_s
             )
             with closing(response):
-                content = self._read(response.read1, response.length)
+                content = _read(response)
             is_reusable = not response.will_close and not connection.is_broken
         finally:
             return_connection(pool, connection, is_reusable=is_reusable)
         return Response(response.status, response.fields, content)
-
-    def _exchange_through_proxy(
-        self, request: requests.PreparedRequest, root: str, timeout_s: float
-    ) -> Response:
-        # Not Session.send: it would compute the request that follows a redirect.
-        response = self._adapter.send(
-            request,
-            stream=True,
-            timeout=(limited(self._settings.connect_timeout_s), timeout_s),
-            **self._settings_for(root),
-        )
-        with response:
-            require_whole_request(response.raw.connection, response.status_code)
-            content = self._read(lambda size: response.raw.read1(size, decode_content=False), None)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, content)
-
-    def _read(self, read: Callable[[int], bytes], length: int | None) -> bytes:
-        """Return the body of a response, not decompressed, because obsup does not request compression.
-
-        Raises NetworkError if it is too long, IncompleteRead if it is shorter than *length*.
-        """
-        body = bytearray()
-        while len(body) != length and (block := read(64 * KIB)):
-            body += block
-            if len(body) > MAX_RESPONSE_BYTES:
-                raise NetworkError(
-                    "incomplete", f"the response has more than {MAX_RESPONSE_BYTES // MIB} MiB", sent=True
-                )
-        if length is not None and len(body) != length:
-            raise IncompleteRead(bytes(body), length - len(body))
-        return bytes(body)
 
     def _network_error(self, exc: BaseException, url: str, *, by_proxy: bool) -> NetworkError:
         """Return the error for *exc*. A server that closes the first connection may expect TLS on it."""
@@ -268,10 +239,10 @@ class Transport:
                 request, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
             )
             self._adapter.cert_verify(pool, request.url, settings["verify"], settings["cert"])
-            is_direct = pool.proxy is None
-            proxy_secrets = () if is_direct else secrets_of_proxy(str(pool.proxy))
+            proxy_secrets = () if pool.proxy is None else secrets_of_proxy(str(pool.proxy))
+            is_forwarded = pool.proxy is not None and root.startswith("http:")
             host = self._pools[root] = _HostPool(
-                pool, settings["proxies"].get("all", root), is_direct, proxy_secrets
+                pool, settings["proxies"].get("all", root), is_forwarded, proxy_secrets
             )
         return host
 
@@ -299,6 +270,23 @@ class Transport:
     def close(self) -> None:
         """Close all connections."""
         self._adapter.close()
+
+
+def _read(response: StoreResponse) -> bytes:
+    """Return the body of *response*, not decompressed, because obsup does not request compression.
+
+    Raises NetworkError if it is too long, IncompleteRead if it is shorter than announced.
+    """
+    body, length = bytearray(), response.length
+    while len(body) != length and (block := response.read1(64 * KIB)):
+        body += block
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise NetworkError(
+                "incomplete", f"the response has more than {MAX_RESPONSE_BYTES // MIB} MiB", sent=True
+            )
+    if length is not None and len(body) != length:
+        raise IncompleteRead(bytes(body), length - len(body))
+    return bytes(body)
 
 
 def _merged(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:

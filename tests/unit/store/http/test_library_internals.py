@@ -24,12 +24,11 @@ MODULE = Path(library_internals.__file__)
 CLASS_NAMES = [
     (urllib3.connection.HTTPConnection, "_new_conn"),
     (urllib3.connection.HTTPConnection, "response_class"),
-    (urllib3.connection.HTTPConnection, "has_connected_to_proxy"),
     (urllib3.connection.HTTPConnection, "_tunnel"),
-    (urllib3.connection.ProxyConfig, "use_forwarding_for_https"),
     (urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls"),
     (urllib3.connectionpool.HTTPConnectionPool, "_get_conn"),
     (urllib3.connectionpool.HTTPConnectionPool, "_put_conn"),
+    (urllib3.connectionpool.HTTPSConnectionPool, "_prepare_proxy"),
     (http.client.HTTPResponse, "_read_status"),
     (http.client.HTTPResponse, "_check_close"),
     (requests.adapters.HTTPAdapter, "get_connection_with_tls_context"),
