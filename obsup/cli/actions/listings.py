@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +149,7 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
             "source": str(source.absolute()),
             "uploads": [_local_fields(upload) for upload in uploads],
         }
-        for number, upload in enumerate(uploads):
-            if number:
-                session.print_text("")
-            for name, text in _local_rows(upload):
-                session.print_text(f"{name:<12}{text}")
+        _print_tables(session, map(_local_rows, uploads))
         check_uploaded(source)  # last: what the checkpoints record is of use without the file, too
         if not uploads and not options.display.quiet and sys.stderr.isatty():
             output.print_message(f"No upload of {quoted(source)} is in progress on this machine.")
@@ -170,14 +166,19 @@ def _show_batches(session: Session, source: Path, target: str | None) -> str:
     )
     batches = list(found)
     session.fields |= {"source": str(source.absolute()), "batches": [_batch_fields(one) for one in batches]}
-    for number, batch in enumerate(batches):
-        if number:
-            session.print_text("")
-        for name, text in _batch_rows(batch):
-            session.print_text(f"{name:<12}{text}")
+    _print_tables(session, map(_batch_rows, batches))
     if not batches and not session.options.display.quiet and sys.stderr.isatty():
         output.print_message(f"No journal of {quoted(source)} is on this machine.")
     return "listed"
+
+
+def _print_tables(session: Session, tables: Iterable[list[tuple[str, str]]]) -> None:
+    """Print each table, a line per row, with an empty line between two tables."""
+    for number, rows in enumerate(tables):
+        if number:
+            session.print_text("")
+        for name, text in rows:
+            session.print_text(f"{name:<12}{text}")
 
 
 def upload_columns(upload: ListedUpload) -> list[str]:

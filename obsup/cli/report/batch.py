@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import KEPT_CODES, failure_fields, refusal_fields, result_fields
@@ -14,7 +13,6 @@ from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import LocalFailure, NotFinished, ObsupError, run_again
 from obsup.local.state.atomic_file import AtomicFile
-from obsup.local.state.folders import is_special
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
 from obsup.text import quoted, shell_line, utf8_name
@@ -32,18 +30,16 @@ _DONE: dict[BatchCommand, tuple[str, str, str]] = {
 class FailedList:
     """A list for --from-list of the files that failed or were not started. It replaces an earlier list at the end.
 
-    Until then the earlier list stays readable: it may be *from_list*, which this batch reads. A device or a pipe is
-    written directly. Raises LocalFailure.
+    Until then the earlier list stays readable: it may be *from_list*, which this batch reads. Raises LocalFailure.
     """
 
     def __init__(self, path: Path, separator: bytes, from_list: Path | None = None) -> None:
         self._path = path
         self._is_input = from_list is not None and path.resolve() == from_list.resolve()
         self._separator = separator
-        self._file: BinaryIO | AtomicFile
         self._omitted = 0
         try:
-            self._file = path.open("wb") if is_special(path) else AtomicFile(path, is_private=False)
+            self._file = AtomicFile(path, is_private=False)
         except OSError as exc:
             raise self._failure(exc) from exc
 
@@ -56,7 +52,6 @@ class FailedList:
             try:
                 self._file.write(entry + self._separator)
             except OSError as exc:
-                self.discard()
                 raise self._failure(exc) from exc
 
     def close(self, *, has_all: bool) -> str | None:
@@ -73,7 +68,7 @@ class FailedList:
             self.discard()
             return f"{quoted(self._path)} stays as it is: names with line breaks cannot be in it; use -0 for them"
         try:
-            self._file.commit() if isinstance(self._file, AtomicFile) else self._file.close()
+            self._file.commit()
         except OSError as exc:
             raise self._failure(exc) from exc
         return (
@@ -84,8 +79,7 @@ class FailedList:
 
     def discard(self) -> None:
         """Keep the earlier list unchanged and remove the temporary file."""
-        with contextlib.suppress(OSError):
-            self._file.discard() if isinstance(self._file, AtomicFile) else self._file.close()
+        self._file.discard()
 
     def _failure(self, exc: OSError) -> LocalFailure:
         return LocalFailure(

@@ -16,7 +16,7 @@ from obsup.local.state.folders import is_special
 
 
 class AtomicFile:
-    """A temporary file in the folder of *path* that replaces *path* on ``commit``.
+    """A temporary file in the folder of *path* that replaces *path* on ``commit``; a device or a pipe is written to.
 
     A symbolic link at *path* is replaced, not followed. The new file has mode 0600 if *is_private*, otherwise the mode
     of the file that it replaces, or that of any new file if the old one belongs to another user. As a context manager
@@ -26,15 +26,20 @@ class AtomicFile:
 
     def __init__(self, path: Path, *, is_private: bool = True) -> None:
         self._path = path
-        self._temporary = path.parent / (temporary_prefix(path) + secrets.token_hex(4))  # "." has no name
+        self._temporary: Path | None = None
+        if is_special(path):
+            self._file = path.open("wb")
+            return
+        temporary = path.parent / (temporary_prefix(path) + secrets.token_hex(4))  # "." has no name
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            descriptor = open_file(str(self._temporary), flags, private=is_private)
+            descriptor = open_file(str(temporary), flags, private=is_private)
         except OSError as exc:
             raise self._named(exc) from exc
         self._file = os.fdopen(descriptor, "wb")
+        self._temporary = temporary
         if not is_private:
-            self._keep_mode()
+            self._keep_mode(temporary)
 
     @property
     def closed(self) -> bool:
@@ -58,6 +63,9 @@ class AtomicFile:
         """Write the new content to the disk and give it the name of the old one."""
         try:
             self._file.flush()
+            if self._temporary is None:
+                self._file.close()
+                return
             sync_file(self._file.fileno())
             self._file.close()
             replace(str(self._temporary), str(self._path))
@@ -72,8 +80,9 @@ class AtomicFile:
         """Remove the temporary file; the old file stays."""
         with contextlib.suppress(OSError):
             self._file.close()  # writes what is buffered, so it can fail on a full disk
-        with contextlib.suppress(OSError):
-            self._temporary.unlink()
+        if self._temporary is not None:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink()
 
     def __enter__(self) -> AtomicFile:
         return self
@@ -84,21 +93,18 @@ class AtomicFile:
         elif not self.closed:
             self.commit()
 
-    def _keep_mode(self) -> None:
+    def _keep_mode(self, temporary: Path) -> None:
         with contextlib.suppress(OSError):  # no old file, or its owner is another user
             old = self._path.lstat()
             if stat.S_ISREG(old.st_mode) and is_trusted_owner(old.st_uid):
-                self._temporary.chmod(old.st_mode & 0o777)
+                temporary.chmod(old.st_mode & 0o777)
 
     def _named(self, exc: OSError) -> OSError:
         return OSError(exc.errno, exc.strerror, str(self._path))
 
 
 def write_atomically(path: Path, data: bytes, *, is_private: bool = True) -> None:
-    """Replace the file at *path* by one with *data*; write to a device or a pipe. Raises OSError as ``AtomicFile``."""
-    if is_special(path):
-        path.write_bytes(data)
-        return
+    """Replace the file at *path* by one with *data*, as an ``AtomicFile``. Raises OSError."""
     with AtomicFile(path, is_private=is_private) as file:
         file.write(data)
 
