@@ -166,7 +166,10 @@ TRANSFER = group(
         metavar="SPEC",
     ),
     OptionRow(
-        "--presign", FLAG, "Sign the URL of each part here, so that workers need no secret.", commands=UPLOAD
+        "--presign",
+        FLAG,
+        "Sign the URLs of parts and small files here, so that workers need no secret.",
+        commands=UPLOAD,
     ),
     OptionRow(
         "--content-md5",

@@ -33,9 +33,9 @@ from obsup.store.answers import xml
 from obsup.store.answers.checksums import (
     agreement_of,
     complete_headers,
+    digest_headers,
     read_agreement,
     read_elements,
-    request_headers,
 )
 from obsup.store.answers.listings import objects_after, parts_after, uploads_in
 from obsup.store.answers.request import Query, StoreRequest
@@ -98,7 +98,7 @@ class HttpStore:
             upload.target.bucket,
             upload.target.key,
             query=_part_query(upload, part_number),
-            headers={**self._key_headers, **self._digest_headers(digests)},
+            headers={**self._key_headers, **digest_headers(self.dialect.headers, digests)},
             body=open_body,
         )
         response = self._exchange.send(request)
@@ -227,7 +227,7 @@ class HttpStore:
             "PUT",
             target.bucket,
             target.key,
-            headers={**headers, **self._key_headers, **self._digest_headers(digests)},
+            headers={**headers, **self._key_headers, **digest_headers(self.dialect.headers, digests)},
             body=open_body,
             also_success=frozenset({303}) if redirect in headers else frozenset(),
         )
@@ -290,10 +290,6 @@ class HttpStore:
         response = self._exchange.send(request)
         self._rejects_checksum_mode = True
         return response
-
-    def _digest_headers(self, digests: BodyDigests) -> dict[str, str]:
-        md5 = {} if digests.content_md5 is None else {"Content-MD5": digests.content_md5}
-        return {**md5, **request_headers(self.dialect.headers, digests.checksum)}
 
 
 def _part_query(upload: Upload, part_number: int) -> Query:

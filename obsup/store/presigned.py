@@ -1,49 +1,50 @@
-"""Parts with presigned URLs, so that a worker needs no credentials.
+"""Requests with presigned URLs, so that a worker needs no credentials: one part, or one whole object.
 
 Until it expires, such a URL is as good as a password: no repr, log or message contains it.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 
-from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
-from obsup.errors import StoreError, WrongUsage, run_again
-from obsup.model import Checksum, Stored, Upload
-from obsup.store.answers.checksums import request_headers
-from obsup.store.answers.refusal import read_refusal
+from obsup.errors import WrongUsage, run_again
+from obsup.model import Checksum, Target, Upload
+from obsup.store.answers.checksums import digest_headers
 from obsup.store.answers.request import Query, StoreRequest
-from obsup.store.answers.result_headers import read_stored, require_etag
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
+from obsup.store.http.body import BodyDigests
 from obsup.store.http.endpoint_route import Route
-from obsup.store.http.settings import Response
-from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.request_events import reported
 from obsup.value import Value
 
 # A part waits for at most one other part. The largest, 5 GiB at 1 Mbit/s, takes half a day.
-URL_LIFETIME_S = 24 * 3600
+PART_LIFETIME_S = 24 * 3600
+# A whole object is at most 9 MiB. Such a URL publishes it, so it lasts only as long as retries may take.
+OBJECT_LIFETIME_S = 3600
 
 
-class PresignedPart(Value):
-    """The presigned URL of one part, as plain values that can be sent to a worker.
+class PresignedRequest(Value):
+    """One presigned request, as plain values that can be sent to a worker.
 
-    ``checksum`` is signed: the part must be sent with it.
+    ``headers`` are signed: the request must be sent with them.
     """
 
     _hidden = ("query",)
 
     address: Address
     query: Query
-    checksum: Checksum | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def is_for(self, request: StoreRequest) -> bool:
+        """Return whether this is the URL of *request*."""
+        place = (self.address.bucket, self.address.key) == (request.bucket, request.key)
+        return place and request.method == "PUT" and self.query[: len(request.query)] == request.query
 
 
-class PartSigner(Value):
-    """Presigns the URLs of parts with the current credentials and the store's clock."""
+class UrlSigner(Value):
+    """Presigns requests with the current credentials and the store's clock."""
 
     _hidden = ("credentials",)
 
@@ -52,78 +53,50 @@ class PartSigner(Value):
     credentials: CredentialSource
     clock: ServerClock
 
-    def sign(self, upload: Upload, part_number: int, checksum: Checksum | None = None) -> PresignedPart:
-        """Return a URL with which anyone can send this part, with no header but its *checksum*. Raises Denied.
+    def sign_part(
+        self, upload: Upload, part_number: int, checksum: Checksum | None = None
+    ) -> PresignedRequest:
+        """Return a URL with which anyone can send this part, with no header but its *checksum*. Raises Denied."""
+        query: Query = (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
+        return self._sign(upload.target, query, {}, BodyDigests(None, checksum), expires_s=PART_LIFETIME_S)
 
-        Source: OBS API reference, "Authentication of Signature in a URL".
-        """
-        target = upload.target
+    def sign_object(
+        self, target: Target, headers: Mapping[str, str], digests: BodyDigests
+    ) -> PresignedRequest:
+        """Return a URL with which anyone can put the object with these *headers* and *digests*. Raises Denied."""
+        return self._sign(target, (), headers, digests, expires_s=OBJECT_LIFETIME_S)
+
+    def _sign(
+        self,
+        target: Target,
+        query: Query,
+        headers: Mapping[str, str],
+        digests: BodyDigests,
+        *,
+        expires_s: int,
+    ) -> PresignedRequest:
+        """Source: OBS API reference, "Authentication of Signature in a URL"."""
         location = self.route.location_of(target.bucket)
         address = locate(location.endpoint, target.bucket, target.key, location.addressing)
-        query: Query = (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
+        headers = {**headers, **digest_headers(self.dialect.headers, digests)}
         signed = self.dialect.presign(
-            Signable("PUT", address, query, request_headers(self.dialect.headers, checksum)),
+            Signable("PUT", address, query, headers),
             self.credentials.current(),
             region=location.region,
             now=self.clock.now(),
-            expires_s=URL_LIFETIME_S,
+            expires_s=expires_s,
         )
-        return PresignedPart(address, signed, checksum)
+        return PresignedRequest(address, signed, tuple(headers.items()))
 
 
-class PresignedStore:
-    """A PartStore for one presigned part. It sends the part once, as HttpStore."""
-
-    def __init__(
-        self,
-        dialect: Dialect,
-        transport: Transport,
-        presigned: PresignedPart,
-        observe: events.Observer = events.ignore,
-    ) -> None:
-        self._dialect = dialect
-        self._transport = transport
-        self._presigned = presigned
-        self._observe = observe
-
-    def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,  # noqa: ARG002 - the URL contains it
-        open_body: OpenBody,
-        digests: BodyDigests = NO_DIGESTS,
-    ) -> Stored:
-        """Send the part and the signed checksum to its URL. Raises WrongUsage for Content-MD5, which is not signed."""
-        target, names = upload.target, self._dialect.headers
-        if digests.content_md5 is not None:
-            raise WrongUsage(
-                f"the parts of {target} must have Content-MD5",
-                "A presigned URL does not contain it",
-                run_again("sign the requests in the workers", drop=("--presign",)),
-            )
-        request = StoreRequest(
-            "UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body
-        )
-        response = reported(self._observe, names, request, lambda: self._send(request, open_body))
-        if not request.is_success(response.status):
-            refusal = read_refusal(
-                response,
-                names,
-                operation=request.operation,
-                resource=str(target),
-                endpoint=target.endpoint,
-            )
-            # A redirect may repeat the signed URL.
-            raise StoreError(refusal._replace(location=""))
-        return read_stored(response, names, require_etag(response, request.operation))
-
-    def _send(self, request: StoreRequest, open_body: OpenBody) -> Response:
-        with closing(open_body()) as body:
-            return self._transport.exchange(
-                request.method,
-                self._presigned.address,
-                request.query,
-                headers=request_headers(self._dialect.headers, self._presigned.checksum),
-                body=body,
-                sign=None,
-            )
+def find_presigned(presigned: Sequence[PresignedRequest], request: StoreRequest) -> PresignedRequest:
+    """Return the signed URL of *request*. Raises WrongUsage without one, or if it is not signed with its headers."""
+    signed = next((one for one in presigned if one.is_for(request)), None)
+    lacking = sorted(name for name, _ in request.headers.items() - (signed.headers if signed else ()))
+    if signed is not None and not lacking:
+        return signed
+    raise WrongUsage(
+        f"{request.operation} of {request.resource} is not signed{' with ' if lacking else ''}{', '.join(lacking)}",
+        "The worker has no credentials, only presigned URLs, and the store requires another request",
+        run_again("sign the requests in the workers", drop=("--presign",)),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 
@@ -11,23 +11,25 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.addressing import locate
-from obsup.dialects.dialect import Dialect, Signable
+from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import NetworkError, Refusal, StoreError
 from obsup.store.answers import xml
 from obsup.store.answers.refusal import hides_cause, read_refusal
-from obsup.store.answers.request import StoreRequest
+from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.http.settings import Response
-from obsup.store.http.transport import Transport
+from obsup.store.http.transport import Sign, Transport
 from obsup.store.interface import CredentialSource
+from obsup.store.presigned import PresignedRequest, find_presigned
 from obsup.store.request_events import reported
 
 
 class SignedExchange:
     """Sends requests in one dialect to the location of their bucket, signed. Safe to share between threads.
 
-    *headers* are sent with every request. *is_assumed*: nothing shows yet that the endpoint uses this dialect.
+    *headers* are sent with every request. *is_assumed*: nothing shows yet that the endpoint uses this dialect. With
+    *presigned*, only these requests can be sent, and no credentials are needed.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class SignedExchange:
         headers: Mapping[str, str] | None = None,
         observe: events.Observer = events.ignore,
         is_assumed: bool = False,
+        presigned: Sequence[PresignedRequest] | None = None,
     ) -> None:
         self.dialect = dialect
         self._observe = observe
@@ -52,6 +55,7 @@ class SignedExchange:
         self._clock = clock
         self._common_headers = headers or {}
         self._is_assumed = is_assumed
+        self._presigned = presigned
 
     def send(self, request: StoreRequest) -> Response:
         """Return the successful response, after at most one redirect, for which the request is signed again.
@@ -67,6 +71,9 @@ class SignedExchange:
             self._is_assumed = False
             return response
         refusal = self._refusal(request, response)
+        if self._presigned is not None:
+            # A redirect may repeat the signed URL.
+            raise StoreError(refusal._replace(location=""))
         if request.method == "HEAD" and hides_cause(response, self.dialect.headers):
             refusal = self._explained(location, request) or refusal
         redirected = self._route.follow(request.bucket, location, refusal)
@@ -133,6 +140,9 @@ class SignedExchange:
         return reported(self._observe, self.dialect.headers, request, send)
 
     def _sign_and_send(self, location: Location, request: StoreRequest) -> Response:
+        if self._presigned is not None:
+            signed = find_presigned(self._presigned, request)
+            return self._send_body(request, signed.address, signed.query, dict(signed.headers), None)
         address = locate(location.endpoint, request.bucket, request.key, location.addressing)
         credentials = self._credentials.current()
 
@@ -140,13 +150,23 @@ class SignedExchange:
             signable = Signable(request.method, address, request.query, headers)
             return self.dialect.sign(signable, credentials, region=location.region, now=self._clock.now())
 
+        return self._send_body(request, address, request.query, self._headers(request), sign)
+
+    def _send_body(
+        self,
+        request: StoreRequest,
+        address: Address,
+        query: Query,
+        headers: Mapping[str, str],
+        sign: Sign | None,
+    ) -> Response:
         body = nullcontext(request.body) if isinstance(request.body, bytes) else closing(request.body())
         with body as opened:
             return self._transport.exchange(
                 request.method,
                 address,
-                request.query,
-                headers=self._headers(request),
+                query,
+                headers=headers,
                 body=opened,
                 sign=sign,
                 takes_long=request.takes_long,

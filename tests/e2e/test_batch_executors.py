@@ -51,10 +51,10 @@ def test_a_dask_cluster(shell: Shell, sandbox: Sandbox, monkeypatch: pytest.Monk
 
 
 def test_presigned_small_files_need_no_credentials_in_the_workers(shell: Shell, sandbox: Sandbox) -> None:
-    """A small file is sent as the only part of an upload, because only URLs of parts are signed."""
+    """A small file is one signed request, as without --presign."""
     upload_and_check(shell, sandbox, "--executor", "processes", "--presign", "-j", "2")
-    assert count_operations(sandbox)["put"] == 0
-    assert count_operations(sandbox)["part"] == len(SMALL) + 2
+    assert count_operations(sandbox)["put"] == len(SMALL)
+    assert count_operations(sandbox)["part"] == 2
 
 
 def test_a_failure_in_a_worker_names_the_host(shell: Shell, sandbox: Sandbox) -> None:

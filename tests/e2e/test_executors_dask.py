@@ -24,7 +24,7 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
 from tests.servers.free_ports import find_ports
 from tests.support import waiting
-from tests.support.batch import assert_stored, count_operations, json_results, make_files
+from tests.support.batch import assert_stored, count_operations, json_results, make_files, stored_keys
 from tests.support.dask_cluster import LONG_S, dask_cluster, keys_of, other_obsup
 from tests.support.next_lines import printed_command
 from tests.support.shell import Outcome, Shell
@@ -355,7 +355,10 @@ def test_dask_workers_in_a_mount_namespace_with_another_file(
 def test_a_local_cluster_without_credentials(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
-    """With --presign each worker gets the URL of its part; without it, the error names the host without credentials."""
+    """With --presign each worker gets the URL of its part, or of its small files.
+
+    Without it, the error names the host without credentials.
+    """
     script = write_cluster(tmp_path, 2)
     log = tmp_path / "cluster.log"
     with (
@@ -375,11 +378,18 @@ def test_a_local_cluster_without_credentials(
         refused = shell.run(*arguments)
         assert (refused.code, "on host" in refused.err) == (77, True), refused.err
         outcome = shell.run(*arguments, "--presign", "--json")
+        make_files(shell, *(f"tree/{number}" for number in range(20)))
+        os.utime(shell.folder / "tree/1", ns=(10**18, 10**18))
+        make_files(shell, "tree/medium", size=300_000)
+        small = shell.run("upload", "-r", "tree", "bucket/", *arguments[-2:], "--presign", "--json")
         cluster.communicate("")
+    assert small.code == 0, small.err
+    assert stored_keys(sandbox) == sorted(["key", "tree/medium", *(f"tree/{number}" for number in range(20))])
+    assert count_operations(sandbox)["put"] == 21
     assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
     assert stored(sandbox) == dict.fromkeys(range(1, PARTS + 1), 1)
     check_object(sandbox, source)
-    output = log.read_text() + outcome.err + refused.err
+    output = log.read_text() + outcome.err + refused.err + small.err
     assert sandbox.secret_key not in output
     assert "Signature" not in output
 

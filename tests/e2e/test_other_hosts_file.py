@@ -135,8 +135,9 @@ def test_a_worker_that_sees_the_same_file_costs_no_comparison(
     assert rig.is_stored()
 
 
+@pytest.mark.parametrize("options", [(), ("--presign",)], ids=["with keys", "presigned"])
 def test_a_small_file_is_compared_before_a_worker_publishes_it(
-    rig: Rig, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     """The request of a worker creates the object, so the worker compares its file with the driver's digest."""
     rig.source.write_bytes(b"the right one")
@@ -144,7 +145,15 @@ def test_a_small_file_is_compared_before_a_worker_publishes_it(
     inside = Inside(rig.sandbox, rig.source.parent, monkeypatch)
     (rig.source.parent / "second").write_bytes(b"")
     copy_to(elsewhere, rig.source.parent / "second")
-    arguments = ("upload", rig.source, "second", "bucket/p/", "--executor", "dask:elsewhere:1")
+    arguments: tuple[str | Path, ...] = (
+        "upload",
+        rig.source,
+        "second",
+        "bucket/p/",
+        "--executor",
+        "dask:elsewhere:1",
+        *options,
+    )
     outcome = inside.run(*arguments)
     assert outcome.code == 65, outcome.err
     assert "Its content is not the one that was hashed at the start" in outcome.err
@@ -152,6 +161,7 @@ def test_a_small_file_is_compared_before_a_worker_publishes_it(
     copy_to(other.parent, rig.source)
     assert inside.run(*arguments).code == 0
     assert rig.sandbox.object_path("bucket", "p/bigfile").read_bytes() == b"the right one"
+    assert {one.operation for one in rig.sandbox.requests if one.method == "PUT"} == {"put"}
 
 
 @pytest.mark.parametrize(

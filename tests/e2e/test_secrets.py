@@ -320,9 +320,7 @@ def test_pickles_and_reprs_contain_no_secret(
         upload, Part(1, 0, PART), str(path), stat_source(path), DigestChoice(md5=True, crc64=False)
     )
     executor = PicklingBackend()
-    workers = RemoteWorkers(
-        executor, settings, sign=without_customer_key.signer.sign if is_presigned else None
-    )
+    workers = RemoteWorkers(executor, settings, signer=without_customer_key.signer if is_presigned else None)
     future = workers.send(job)
     assert (future.exception() is not None) == is_rejected
     for number, data in enumerate(executor.pickled):
@@ -332,7 +330,7 @@ def test_pickles_and_reprs_contain_no_secret(
         }:
             assert encoded not in data
         assert not (SIGNATURE.search(data) and not (is_presigned and is_job))
-    signed = without_customer_key.signer.sign(upload, 1)
+    signed = without_customer_key.signer.sign_part(upload, 1)
     shown = [connection, workers, customer, keys, signed, future.exception(), *_obsup_objects()]
     for item in shown:
         check(f"{item!r} {item}".encode("utf-8", "replace"), f"the repr of a {type(item)}")

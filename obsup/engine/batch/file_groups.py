@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.engine.batch.group_worker import (
     STOP,
@@ -28,10 +30,12 @@ from obsup.engine.batch.known_files import PendingFile, take_files
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.pool import Pool
 from obsup.engine.batch.request import BatchRequest
+from obsup.engine.batch.small_file import SmallFileSigner
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.proof.object_options import lock_headers
 from obsup.engine.send.backends import WorkerCall
 from obsup.engine.verify.object_lock import locks_later
 from obsup.errors import ObsupError
@@ -220,8 +224,15 @@ class RemoteGroups:
 
     is_open = True
 
-    def __init__(self, request: BatchRequest, workers: RemoteWorkers, limit: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        request: BatchRequest,
+        workers: RemoteWorkers,
+        limit: Callable[[], int],
+        signer: SmallFileSigner | None = None,
+    ) -> None:
         self._workers = workers
+        self._signer = signer
         self._limit = limit
         # Without --jobs for them, Dask and MPI hide the time of a request behind others.
         jobs = 1 if workers.is_local else JOBS_PER_CALL
@@ -243,7 +254,8 @@ class RemoteGroups:
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:  # noqa: ARG002 - one at a time
 
         def make_call(rate: Rate | None, is_local: bool) -> WorkerCall:
-            return upload_group_remotely, GroupTask(self._setup, files, rate, is_local)
+            task = GroupTask(self._setup, files, rate, is_local)
+            return upload_group_remotely, task if self._signer is None else _signed(task, self._signer)
 
         return self._workers.submit(make_call)
 
@@ -255,6 +267,13 @@ class RemoteGroups:
 
     def close(self, *, wait: bool) -> None:
         """See GroupWorkers: the pool closes its workers."""
+
+
+def _signed(task: GroupTask, signer: SmallFileSigner) -> GroupTask:
+    """Return *task* with the URLs of its files. The driver looks at objects, so a file has none if that decides."""
+    checksum = signer.checksum
+    signed = [signer.sign(file, checksum) for file, decision, _ in task.files if decision == "send"]
+    return replace(task, presigned=tuple(one for one in signed if one is not None))
 
 
 def open_groups(
@@ -270,9 +289,17 @@ def open_groups(
     if template.executor in LOCAL_EXECUTORS or pool.workers is None:
         return FileGroups(None)
     # A worker does not know what the driver knows of the file, or of the store at the end.
-    if template.presign or template.verify_source or locks_later(context):
+    if template.verify_source or locks_later(context) or (template.presign and _looks_at_objects(context)):
         return FileGroups(None)
-    return FileGroups(RemoteGroups(request, pool.workers, pool.small_file_limit), observe)
+    signer = SmallFileSigner(context, request.shared) if template.presign else None
+    return FileGroups(RemoteGroups(request, pool.workers, pool.small_file_limit, signer), observe)
+
+
+def _looks_at_objects(context: UploadContext) -> bool:
+    """Return whether an upload in one request sends other requests, too, for which a worker has no URL."""
+    template = context.request
+    is_locked = bool(lock_headers(context.dialect, context.requested_headers))
+    return template.strict_options or is_locked or context.encryption is not None
 
 
 def _worker_setup(request: BatchRequest, settings: StoreSettings, jobs: int) -> WorkerSetup:

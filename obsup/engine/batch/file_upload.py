@@ -52,8 +52,8 @@ class FileUploader:
     ) -> None:
         self._context = context
         self._shared = shared
-        self._is_local = shared.template.executor in LOCAL_EXECUTORS
-        is_simple = self._is_local and not shared.template.verify_source and not locks_later(context)
+        is_local = shared.template.executor in LOCAL_EXECUTORS
+        is_simple = is_local and not shared.template.verify_source and not locks_later(context)
         self._small_files = SmallFileUploader(context, shared) if is_simple else None
         self._concurrency = concurrency
         self._file_numbers = itertools.count()
@@ -196,17 +196,10 @@ class FileUploader:
             source=source,
             target=target,
             checkpoint=default_path(source, target, folder) if folder is not None else None,
-            part_size=self._part_size(file.stat.size),
+            part_size=None if shared.fits_one_request(file.stat.size) else shared.template.part_size,
             skip_identical=skip_identical,
             link_free=file.link_free,
         )
-
-    def _part_size(self, size: int) -> int | None:
-        """Return the requested part size: None for one request, unless it has to be presigned as a part."""
-        template = self._shared.template
-        if not self._shared.fits_one_request(size):
-            return template.part_size
-        return DEFAULT_PART_SIZE if template.presign and not self._is_local else None
 
 
 def compare_file(

@@ -29,6 +29,7 @@ from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.remote_task import (
     limit_of_thread,
+    presigned_connection,
     record_event,
     recording_events,
     set_thread_limit,
@@ -43,6 +44,7 @@ from obsup.local.processes.worker import listen
 from obsup.local.source.identity import is_same_file, stat_source
 from obsup.local.walk.walk import FoundFile
 from obsup.rate import Rate
+from obsup.store.presigned import PresignedRequest
 from obsup.value import Value
 
 # The states that the driver sets in all its processes.
@@ -178,6 +180,7 @@ class GroupTask(Value):
     """A group for a worker of --executor. ``setup`` is a pickled WorkerSetup, the same for all groups of a batch.
 
     ``rate`` is this call's share of the rate limit. ``is_local``: the worker sees the files of the driver's host.
+    ``presigned`` are the URLs of the files with --presign.
     """
 
     _hidden = ("setup",)
@@ -186,17 +189,20 @@ class GroupTask(Value):
     files: tuple[PendingFile, ...]
     rate: Rate | None
     is_local: bool
+    presigned: tuple[PresignedRequest, ...] = ()
 
 
 class RemoteGroupWorker:
     """Uploads the groups of one batch for a driver that may be on another host. Thread-safe."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        connection = _connect(setup, record_event, sleep)
         template = replace(setup.shared.template, executor="threads", jobs=setup.jobs)
-        shared = replace(setup.shared, template=template)
-        context = UploadContext(connection, template, record_event, StopSignal(), limit_of_thread)
-        self._file_uploader = FileUploader(context, shared, concurrency=events.ignore)
+        self._shared = replace(setup.shared, template=template)
+        self._settings = replace(setup.settings, retry_for_s=0.0)
+        self._is_presigned = template.presign
+        self._file_uploader = (
+            self._open(_connect(setup, record_event, sleep)) if not template.presign else None
+        )
         self._jobs = setup.jobs
         self._threads = open_threads(MAX_THREADS, "small") if setup.jobs > 1 else None
 
@@ -206,11 +212,11 @@ class RemoteGroupWorker:
         outcomes: list[FileOutcome] = []
         left: list[PendingFile] = []
         recorded: list[events.Event] = []
-        limit = set_thread_limit(task.rate)
+        limit, file_uploader = set_thread_limit(task.rate), self._file_uploader or self._open_presigned(task)
 
         def upload(pending: PendingFile) -> None:
             with recording_events(recorded, most=None), sharing_limit(limit):
-                outcome = self._upload_file(pending, is_local=task.is_local)
+                outcome = self._upload_file(file_uploader, pending, is_local=task.is_local)
             if outcome is None:
                 left.append(pending)
             else:
@@ -226,16 +232,31 @@ class RemoteGroupWorker:
         )
         return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), waiting)
 
-    def _upload_file(self, pending: PendingFile, *, is_local: bool) -> FileOutcome | None:
-        """Upload one file; return None if the driver must do it: another worker, or this one later, may succeed."""
+    def _open(self, connection: Connection) -> FileUploader:
+        context = UploadContext(
+            connection, self._shared.template, record_event, StopSignal(), limit_of_thread
+        )
+        return FileUploader(context, self._shared, concurrency=events.ignore)
+
+    def _open_presigned(self, task: GroupTask) -> FileUploader:
+        """Return an uploader that can send only what the driver has signed."""
+        return self._open(presigned_connection(self._settings, *task.presigned))
+
+    def _upload_file(
+        self, file_uploader: FileUploader, pending: PendingFile, *, is_local: bool
+    ) -> FileOutcome | None:
+        """Upload one file; return None if the driver must do it: another worker, or this one later, may succeed.
+
+        What a presigned URL does not do, only the driver can.
+        """
         file = pending.file if is_local else _as_seen_here(pending.file)
         if file is None:
             return None
-        outcome = self._file_uploader.upload(pending._replace(file=file), InlineSender())
+        outcome = file_uploader.upload(pending._replace(file=file), InlineSender())
         error = outcome.error
         if isinstance(error, Throttled):
             record_event(events.Retried(None, 1, error.what, 0.0, throttled=True))
-        if error is not None and (error.retryable or may_be_of_worker(error)):
+        if error is not None and (self._is_presigned or error.retryable or may_be_of_worker(error)):
             return None
         return _as_driver_sees(outcome, pending.file)
 

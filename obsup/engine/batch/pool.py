@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from functools import partial
@@ -16,15 +16,17 @@ from obsup.engine.job.job_limit import large_files_within_limits
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
+from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, SubmitPart, dispatch
 from obsup.engine.send.part import PartToSend, send_part
 from obsup.engine.send.sender import PartSender
-from obsup.engine.send.whole_object import put_file
+from obsup.engine.send.whole_object import put_elsewhere, put_file
 from obsup.engine.send.workers import check_workers
 from obsup.local.processes.executors import InlineExecutor, open_executor, open_threads
-from obsup.model import Receipt, SourceStat
+from obsup.model import Receipt, SourceStat, Stored, Target
+from obsup.store.http.body import BodyDigests, OpenBody
 
 if TYPE_CHECKING:
     from obsup.engine.send.remote_workers import RemoteWorkers
@@ -218,12 +220,24 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
 
 
 def _put_remotely(workers: RemoteWorkers, context: UploadContext, stat: SourceStat) -> Finished:
-    future = workers.put(context, stat)
-    while not wait([future], timeout=POLL_S).done:
-        context.stop.check_in_flight()
-    finished = future.result()
+    if context.request.presign:
+
+        def put(
+            _target: Target, open_body: OpenBody, headers: Mapping[str, str], digests: BodyDigests
+        ) -> Stored:
+            open_body().close()
+            return _wait_for(workers.put_presigned(context, stat, headers, digests), context.stop)
+
+        return put_elsewhere(context, stat, put)
+    finished = _wait_for(workers.put(context, stat), context.stop)
     context.observe(events.PartStored(1, stat.size))
     return finished
+
+
+def _wait_for(future: Future[T], stop: StopSignal) -> T:
+    while not wait([future], timeout=POLL_S).done:
+        stop.check_in_flight()
+    return future.result()
 
 
 def _submit_to(executor: Executor, context: UploadContext) -> SubmitPart:

@@ -19,6 +19,7 @@ from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result, response_fields
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
+from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.send.whole_object import put_content
 from obsup.engine.upload.preconditions import require_encryption
 from obsup.engine.verify.option_check import check_options, with_info
@@ -33,6 +34,8 @@ from obsup.local.state.checkpoint_path import CheckpointLookup
 from obsup.local.state.lock import UploadLock, lock_folder
 from obsup.local.walk.walk import FoundFile
 from obsup.model import ObjectOptions, Part, Target
+from obsup.store.http.body import BodyDigests
+from obsup.store.presigned import PresignedRequest
 from obsup.units import KIB
 
 # For larger files the bytes cost more than the omitted steps.
@@ -117,6 +120,33 @@ class SmallFileUploader:
             return None
         request = replace(self._shared.template, target=target)
         return replace(self._context, request=request).begun_now()
+
+
+class SmallFileSigner:
+    """Presigns the requests that a SmallFileUploader without credentials sends. Thread-safe."""
+
+    def __init__(self, context: UploadContext, shared: SharedRequest) -> None:
+        self._context = context
+        self._shared = shared
+
+    @property
+    def checksum(self) -> str | None:
+        """The algorithm of the checksum that is signed, besides Content-MD5; None if the store has rejected them."""
+        return self._context.digests.checksum
+
+    def sign(self, file: FoundFile, checksum: str | None) -> PresignedRequest | None:
+        """Return the URL to put the file; None if it cannot be read, or has changed. Raises Denied."""
+        data = _read(file)
+        if data is None:
+            return None
+        digest = PartDigest(md5=True, checksum=checksum)
+        digest.update(memoryview(data))
+        target = self._shared.prefix.below(file.name)
+        headers = self._shared.template.object_headers(
+            self._context.dialect, "put", key=target.key, since_s=0.0
+        )
+        digests = BodyDigests(as_content_md5(digest.md5 or ""), digest.checksum)
+        return self._context.connection.signer.sign_object(target, headers, digests)
 
 
 def _read(file: FoundFile) -> bytearray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import field
@@ -26,7 +26,7 @@ from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.presigned import PartSigner
+from obsup.store.presigned import PresignedRequest, UrlSigner
 from obsup.store.retrying import Attempts, FailureRecovery, RetryingStore, RetryPolicy
 from obsup.store.signed_exchange import SignedExchange
 from obsup.value import Value
@@ -124,13 +124,13 @@ class LearnedFacts:
 class Connection(Value):
     """A connected store with its retry policy, and what this run has learned about it.
 
-    ``signer`` presigns the URLs of parts. ``route`` leads to each bucket. ``customer_key`` is the SSE-C key of all
+    ``signer`` presigns URLs for workers. ``route`` leads to each bucket. ``customer_key`` is the SSE-C key of all
     requests.
     """
 
     settings: StoreSettings
     store: RetryingStore
-    signer: PartSigner
+    signer: UrlSigner
     route: Route
     policy: RetryPolicy
     recovery: FailureRecovery
@@ -188,29 +188,33 @@ def connect(
     copy_source_key: CustomerKey | None = None,
     environ: Mapping[str, str] = os.environ,
     reports_requests: bool = True,
+    presigned: Sequence[PresignedRequest] | None = None,
+    transport: Transport | None = None,
 ) -> Connection:
     """Return the store that *settings* describe, with the credentials of this machine unless given. Sends nothing.
 
     *sleep* waits, and returns True if the upload must stop. *reports_requests*: *observe* receives an event for each
-    request. Raises Denied, BadConfiguration, WrongUsage.
+    request. With *presigned*, only these requests can be sent. *transport* is that of another connection.
+    Raises Denied, BadConfiguration, WrongUsage.
     """
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
     (credentials := credentials or _find_credentials(settings, environ)).current()
-    customer_key = customer_key or customer_key_of(settings)
+    key = customer_key or customer_key_of(settings)
     clock, route = ServerClock(), Route(Location(settings.endpoint, settings.region, settings.addressing))
     exchange = SignedExchange(
         settings.dialect,
         route,
-        transport=Transport(settings.bounded_network),
+        transport=transport or Transport(settings.bounded_network),
         credentials=credentials,
         clock=clock,
         headers=dict(settings.headers),
         observe=observe if reports_requests else events.ignore,
         is_assumed=settings.is_assumed,
+        presigned=presigned,
     )
     source_key = copy_source_key or _read_key(settings.copy_source_key_file)
-    inner = HttpStore(exchange, customer_key=customer_key, copy_source_key=source_key)
+    inner = HttpStore(exchange, customer_key=key, copy_source_key=source_key)
     recovery = FailureRecovery(credentials, clock)
     store = RetryingStore(inner, policy, recovery, observe)
-    signer = PartSigner(settings.dialect, route, credentials=credentials, clock=clock)
-    return Connection(settings, store, signer, route, policy, recovery, observe, customer_key)
+    signer = UrlSigner(settings.dialect, route, credentials=credentials, clock=clock)
+    return Connection(settings, store, signer, route, policy, recovery, observe, key)

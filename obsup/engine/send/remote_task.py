@@ -20,31 +20,32 @@ from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
-from obsup.engine.job.send_options import SendOptions, parts_confirm
+from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions, parts_confirm
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption
+from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
 from obsup.errors import NextStep, ObsupError, SourceUnreadable
+from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import (
     check_same_file,
+    content_changed,
     ignore_times,
     ignores_times,
     is_same_file,
     stat_source,
 )
+from obsup.local.source.memory_part import read_part
 from obsup.local.source.rate_limit import RateLimit
-from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
+from obsup.model import Credentials, Part, Receipt, SourceStat, Stored
 from obsup.rate import Rate
-from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
-from obsup.store.http.settings import ConnectionSettings
+from obsup.store.answers.checksums import has_checksum
 from obsup.store.http.transport import Transport
-from obsup.store.interface import FixedCredentials, PartStore
-from obsup.store.presigned import PresignedPart, PresignedStore
-from obsup.store.retrying import Attempts, FailureRecovery, RetryPolicy
+from obsup.store.interface import FixedCredentials
+from obsup.store.presigned import PresignedRequest
 from obsup.value import Value
 
 # The size limit of a report. The last event is always kept, because it shows how the task ended.
@@ -52,14 +53,14 @@ MAX_EVENTS = 64
 
 
 class PartTask(Value):
-    """One part for a remote worker. ``presigned`` is the signed URL, or None if the worker has its own credentials.
+    """One part for a remote worker. ``presigned`` is its signed URL, or None if the worker has its own credentials.
 
     ``rate`` is this task's share of the rate limit. ``is_local``: the worker sees the files of the driver's host.
     """
 
     to_send: PartToSend
     settings: StoreSettings
-    presigned: PresignedPart | None = None
+    presigned: PresignedRequest | None = None
     rate: Rate | None = None
     is_local: bool = False
 
@@ -67,7 +68,7 @@ class PartTask(Value):
 class ObjectTask(Value):
     """One small file for a remote worker: the request, identity and digests of the file, share of the rate limit.
 
-    ``is_local`` as in PartTask, ``since_s`` as in UploadContext.
+    ``is_local`` and ``presigned`` as in PartTask, ``since_s`` as in UploadContext.
     """
 
     request: UploadRequest
@@ -77,15 +78,17 @@ class ObjectTask(Value):
     rate: Rate | None = None
     source_digests: SourceDigests | None = None
     is_local: bool = False
+    presigned: PresignedRequest | None = None
 
 
 class WorkerReport(Value):
     """The result of a task, or its failure, and the events in the order they happened.
 
-    The failure is returned, not raised: raising it would lose the events.
+    Of a file with a signed URL, the result is the response, which the driver verifies. The failure is returned, not
+    raised: raising it would lose the events.
     """
 
-    result: Receipt | Finished | None = None
+    result: Receipt | Finished | Stored | None = None
     failure: ObsupError | None = None
     recorded: tuple[events.Event, ...] = ()
 
@@ -116,26 +119,43 @@ def _send_part(task: PartTask) -> Receipt:
         observe=record_event,
         gate=set_thread_limit(task.rate),
     )
-    if task.presigned is None:
-        connection = _connection(task.settings)
-        key_md5 = connection.customer_key_md5
-        encryption = RequestedEncryption(customer_key_md5=key_md5) if key_md5 else None
-        send_options = replace(send_options, learned=connection.learned, encryption=encryption)
+    connection = (
+        _connection(task.settings)
+        if task.presigned is None
+        else presigned_connection(task.settings, task.presigned)
+    )
+    key_md5 = connection.customer_key_md5
+    encryption = RequestedEncryption(customer_key_md5=key_md5) if key_md5 else None
+    send_options = replace(send_options, learned=connection.learned, encryption=encryption)
     if to_send.encryption is not None:
         send_options.learned.add(parts_confirm(to_send.upload.target, to_send.encryption))
         send_options = replace(send_options, encryption=to_send.encryption)
-    receipt = send_content(window, to_send.upload, _open_store(task), send_options)[1]
+    receipt = send_content(window, to_send.upload, connection.store, send_options)[1]
     return replace(receipt, is_unproven=is_unproven)
 
 
-def _put_object(task: ObjectTask) -> Finished:
+def _put_object(task: ObjectTask) -> Finished | Stored:
     request, stat = task.request, task.stat
     if not task.is_local:
         stat = _stat_same_file(request.source, stat, request.link_free)
     limit = set_thread_limit(task.rate)
+    if task.presigned is not None:
+        return _put_presigned(task.presigned, task, stat, limit)
     context = UploadContext(_connection(task.settings), request, record_event, StopSignal(), limit)
     context = replace(context, source_digests=task.source_digests, since_s=task.since_s)
     return put_file(context, stat)
+
+
+def _put_presigned(
+    presigned: PresignedRequest, task: ObjectTask, stat: SourceStat, gate: RateLimit | None
+) -> Stored:
+    """Send the file if it has the MD5 that is signed. Raises SourceChanged if it does not."""
+    source, headers = Path(task.request.source), dict(presigned.headers)
+    content = read_part(FileWindow(source, Part(1, 0, stat.size), stat), PartDigest(md5=True))
+    if as_content_md5(content.md5()) != headers["Content-MD5"]:
+        raise content_changed(source)
+    store = presigned_connection(task.settings, presigned).store
+    return store.put_object(task.request.target, lambda: content.open(gate=gate), headers)
 
 
 def _stat_same_file(path: Path, planned: SourceStat, link_free: int) -> SourceStat:
@@ -214,7 +234,7 @@ def recording_events(
         _thread.recorded = None
 
 
-def _report_of(work: Callable[[], Receipt | Finished]) -> WorkerReport:
+def _report_of(work: Callable[[], Receipt | Finished | Stored]) -> WorkerReport:
     """Run *work* and return its report."""
     with recording_events([]) as recorded:
         try:
@@ -228,14 +248,6 @@ def with_host(failure: ObsupError) -> ObsupError:
     """Return a copy of *failure* that names this host and has no cause, which could hold a signed URL."""
     why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
     return type(failure)(failure.what, why, failure.next_step, failure.refusal)
-
-
-def _open_store(task: PartTask) -> PartStore:
-    settings = task.settings
-    if task.presigned is None:
-        return _connection(settings).store
-    inner = PresignedStore(settings.dialect, _transport(settings.network), task.presigned, record_event)
-    return _RetryingPartStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=sleep))
 
 
 # All threads of a worker share a connection: the lock keeps two of them from opening the same one.
@@ -253,32 +265,28 @@ def _connection(settings: StoreSettings) -> Connection:
         return _connect_once(settings)
 
 
-def _transport(settings: ConnectionSettings) -> Transport:
+def presigned_connection(settings: StoreSettings, *presigned: PresignedRequest) -> Connection:
+    """Return a connection that can send only the *presigned* requests, and needs no credentials.
+
+    It sends no checksums if none is signed.
+    """
     with _open_lock:
-        return _open_transport_once(settings)
+        transport = _open_transport_once(settings.bounded_network)
+    connection = connect(
+        settings,
+        sleep=sleep,
+        observe=record_event,
+        credentials=FixedCredentials(Credentials("", "")),
+        presigned=presigned,
+        transport=transport,
+    )
+    names = connection.store.dialect.headers
+    if not any(has_checksum(names, one.headers) for one in presigned):
+        connection.learned.add(REJECTS_CHECKSUMS)
+    return connection
 
 
 def sleep(seconds: float) -> bool:
     """Sleep; nothing stops a worker."""
     time.sleep(seconds)
     return False
-
-
-class _RetryingPartStore:
-    """A PartStore that retries. It can neither refresh credentials nor correct the clock of a signed URL."""
-
-    def __init__(self, inner: PartStore, policy: RetryPolicy) -> None:
-        self._inner = inner
-        self._policy = policy
-
-    def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
-    ) -> Stored:
-        attempts = Attempts(
-            self._policy, FailureRecovery(FixedCredentials(Credentials("", "")), ServerClock()), record_event
-        )
-
-        def send() -> Stored:
-            return self._inner.upload_part(upload, part_number, open_body, digests)
-
-        return attempts.run(send, doing=f"part {part_number} of {upload.target}", part_number=part_number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,9 +37,10 @@ from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.file import FileWindow, hash_part
 from obsup.local.source.rate_limit import RateLimit
-from obsup.model import Checksum, Receipt, SourceStat, Upload
+from obsup.model import Receipt, SourceStat, Stored
 from obsup.rate import Rate
-from obsup.store.presigned import PresignedPart
+from obsup.store.http.body import BodyDigests
+from obsup.store.presigned import PresignedRequest, UrlSigner
 from obsup.text import quoted
 
 # A part fails after so many workers died while they sent it: the part may be what kills them.
@@ -95,8 +96,8 @@ class _PendingTask:
 class RemoteWorkers:
     """Workers in other processes. If a worker dies, another sends its part. Progress is reported per part.
 
-    A worker that fails to send what another one can send gets no more work, if the backend chooses workers. *sign*
-    creates a signed URL for each attempt of a part. The workers share the rate limit. Futures complete
+    A worker that fails to send what another one can send gets no more work, if the backend chooses workers. *signer*
+    signs a URL for each attempt. The workers share the rate limit. Futures complete
     in threads of the backend's executor. If nothing shows that a worker sees the same file, what it sent is compared
     with the file of this host; *read_gate* is called before each block is read for that.
     """
@@ -106,14 +107,14 @@ class RemoteWorkers:
         backend: WorkerBackend,
         settings: StoreSettings,
         *,
-        sign: Callable[[Upload, int, Checksum | None], PresignedPart] | None = None,
+        signer: UrlSigner | None = None,
         rate: Rate | None = None,
         observe: events.Observer = events.ignore,
         read_gate: Gate | None = None,
     ) -> None:
         self._backend = backend
         self.settings = settings
-        self._sign = sign
+        self._signer = signer
         self._rate = rate
         self._observe = observe
         self._read_gate = read_gate
@@ -136,22 +137,23 @@ class RemoteWorkers:
         number = part.part.number
 
         def make_call(share: float) -> WorkerCall:
-            presigned = self._presigned(part) if self._sign is not None else None
+            presigned = self._presigned(part)
             rate, is_local = self._rate_of(share), self._backend.is_local
             return run_part_task, PartTask(part, self.settings, presigned, rate, is_local)
 
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
 
-    def _presigned(self, to_send: PartToSend) -> PresignedPart:
+    def _presigned(self, to_send: PartToSend) -> PresignedRequest | None:
         """Return the URL of a part. Its checksum is signed, so it is computed here, and cannot be negotiated."""
-        assert self._sign is not None
+        if self._signer is None:
+            return None
         window = FileWindow(Path(to_send.path), to_send.part, to_send.stat)
         digests = to_send.digests.of_upload(to_send.upload)
         is_wanted = to_send.upload.checksum is not None or digests.is_named
         algorithm = digests.checksum if is_wanted else None
         checksum = window.checksum(algorithm, self._read_gate) if algorithm is not None else None
-        return self._sign(to_send.upload, to_send.part.number, checksum)
+        return self._signer.sign_part(to_send.upload, to_send.part.number, checksum)
 
     def put(self, context: UploadContext, stat: SourceStat) -> Future[Finished]:
         """Have a worker put the small file of *context*, whose identity is *stat*."""
@@ -166,6 +168,26 @@ class RemoteWorkers:
             rate = self._rate_of(share)
             return run_object_task, ObjectTask(
                 request, self.settings, stat, context.since_s, rate, digests, is_local
+            )
+
+        return self._submit(_PendingTask(str(request.target), 1, make_call, context.observe))
+
+    def put_presigned(
+        self, context: UploadContext, stat: SourceStat, headers: Mapping[str, str], digests: BodyDigests
+    ) -> Future[Stored]:
+        """Have a worker send the small file of *context*, with the signed *headers* and *digests*."""
+        request, stat = replace(context.request, source=context.source), context.planned(stat)
+
+        def make_call(share: float) -> WorkerCall:
+            assert self._signer is not None
+            return run_object_task, ObjectTask(
+                request,
+                self.settings,
+                stat,
+                context.since_s,
+                self._rate_of(share),
+                is_local=self._backend.is_local,
+                presigned=self._signer.sign_object(request.target, headers, digests),
             )
 
         return self._submit(_PendingTask(str(request.target), 1, make_call, context.observe))
@@ -228,7 +250,7 @@ class RemoteWorkers:
         else:
             self._succeed(task, receipt)
 
-    def _succeed(self, task: _PendingTask, result: Receipt | Finished | None) -> None:
+    def _succeed(self, task: _PendingTask, result: Receipt | Finished | Stored | None) -> None:
         """Complete the task. The workers that could not send it are the ones that have failed."""
         for worker, failure in task.failed.items():
             self._backend.set_aside(worker, str(as_obsup_error(failure, task.what, is_local=False)))
@@ -242,7 +264,7 @@ class RemoteWorkers:
         if isinstance(failure, BrokenExecutor) and task.lost_workers + 1 < MAX_LOST_WORKERS:
             task.lost_workers += 1
             task.observe(events.Retried(task.number, task.lost_workers, "its worker process died", 0.0))
-        elif isinstance(failure, Denied) and self._sign is not None and not task.was_denied:
+        elif isinstance(failure, Denied) and self._signer is not None and not task.was_denied:
             # The URL or the credentials that signed it have expired: a new URL may work.
             task.was_denied = True
         elif worker and may_be_of_worker(failure) and self._may_send_elsewhere(task, worker):
@@ -288,7 +310,7 @@ def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> 
     return RemoteWorkers(
         _open_backend(context),
         replace(connection.settings, customer_key_digest=connection.customer_key_digest),
-        sign=connection.signer.sign if request.presign else None,
+        signer=connection.signer if request.presign else None,
         rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,
         read_gate=context.read_gate,

@@ -6,7 +6,7 @@ Content-MD5, so that the store rejects damaged bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from msgspec.structs import replace
@@ -26,13 +26,16 @@ from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe
 from obsup.errors import NextStep, ObjectExists, Refused
 from obsup.local.source.buffers import BufferPool
-from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import FileWindow
+from obsup.local.source.digest import Gate, PartDigest
+from obsup.local.source.file import FileWindow, hash_part
 from obsup.local.source.identity import content_changed
 from obsup.local.source.memory_part import read_part
-from obsup.model import Part, Receipt, SourceStat, Stored, Target
+from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Target
 from obsup.store.http.body import Body, BodyDigests, OpenBody
 from obsup.store.interface import ObjectStore
+
+PutObject = Callable[[Target, OpenBody, Mapping[str, str], BodyDigests], Stored]
+"""Sends one PutObject. See ObjectStore."""
 
 # Shared by all files of a batch: it grows to what is in flight at once.
 _buffers = BufferPool()
@@ -55,6 +58,55 @@ def put_file(context: UploadContext, stat: SourceStat) -> Finished:
         content.release()
 
 
+def put_elsewhere(context: UploadContext, stat: SourceStat, put: PutObject) -> Finished:
+    """Have *put* send the file with the identity *stat* from another host, with digests that are computed here.
+
+    It gets no bytes: the store accepts only those that have the digests. Raises as ``put_file`` does.
+    """
+    send_options = replace(context.send_options, content_md5=True)
+    digests, part = send_options.digests, Part(1, 0, stat.size)
+    digest = PartDigest(md5=True, crc64=digests.crc64, checksum=digests.checksum)
+    hash_part(context.source, part, context.planned(stat), digest, context.read_gate)
+    planned = context.source_digests
+    if planned is not None and digest.crc64 != planned.crc64:
+        raise content_changed(context.source)
+    content = _RemoteContent(part, digest)
+    return put_content(
+        context.store, context.request.target, context.headers("put"), content, send_options, put
+    )
+
+
+class _RemoteContent:
+    """Content, and its body, of which this host knows only the digests."""
+
+    def __init__(self, part: Part, digest: PartDigest) -> None:
+        self.part = part
+        self.digest = digest
+        self.size = part.size
+
+    def open(self, *_digest: object, **_observers: object) -> _RemoteContent:
+        """See Content."""
+        return self
+
+    def md5(self, _gate: Gate | None) -> str:
+        """See Content."""
+        return self.digest.md5 or ""
+
+    def checksum(self, _algorithm: str, _gate: Gate | None) -> Checksum | None:
+        """See Content."""
+        return self.digest.checksum
+
+    def read(self, _amount: int = 0, /) -> bytes:
+        """See Body. Never called."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """See HashedBody: the worker checks the file."""
+
+    def close(self) -> None:
+        """See Body."""
+
+
 def put_whole(context: UploadContext, content: Content) -> Finished:
     """Send *content* with Content-MD5 in one PutObject and verify the object. Raises as ``put_content`` does."""
     send_options = replace(context.send_options, content_md5=True)
@@ -67,8 +119,9 @@ def put_content(
     headers: Mapping[str, str],
     content: Content,
     send_options: SendOptions,
+    put: PutObject | None = None,
 ) -> Finished:
-    """Send *content* in one PutObject and return after verifying the object.
+    """Send *content* in one PutObject, by *put* if another host has it, and return after verifying the object.
 
     With --no-overwrite, every attempt looks first, because many stores ignore the condition in the request. Raises
     ObjectExists, SourceChanged, DataMismatch, and any error of the store and the disk.
@@ -82,7 +135,7 @@ def put_content(
                 raise object_exists(target)
             return open_body()
 
-        return store.put_object(target, attempts.counted(look_and_open), headers, digests)
+        return (put or store.put_object)(target, attempts.counted(look_and_open), headers, digests)
 
     try:
         trial = EtagTrial(store, target, send_options)

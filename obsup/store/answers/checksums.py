@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from obsup.dialects.dialect import Dialect, HeaderNames
 from obsup.errors import Refusal
 from obsup.model import Checksum, ObjectChecksums, UploadChecksum
+from obsup.store.http.body import BodyDigests
 
 # By preference, if a response has several.
 _BYTES = {"crc64nvme": 8, "sha256": 32, "crc32c": 4, "crc32": 4, "sha1": 20}
@@ -28,6 +29,18 @@ def request_headers(names: HeaderNames, checksum: Checksum | None) -> dict[str, 
     if checksum is None or names.checksum is None:
         return {}
     return {names.checksum + checksum.algorithm: checksum.value}
+
+
+def digest_headers(names: HeaderNames, digests: BodyDigests) -> dict[str, str]:
+    """Return the headers of the digests of a body."""
+    md5 = {} if digests.content_md5 is None else {"Content-MD5": digests.content_md5}
+    return {**md5, **request_headers(names, digests.checksum)}
+
+
+def has_checksum(names: HeaderNames, headers: Iterable[tuple[str, str]]) -> bool:
+    """Return whether *headers* of a request contain a checksum."""
+    prefix = names.checksum
+    return any(name == names.crc64 or (prefix and name.startswith(prefix)) for name, _ in headers)
 
 
 def agreement_headers(names: HeaderNames, algorithm: str | None) -> dict[str, str]:

@@ -17,7 +17,7 @@ _BROKEN = (
 
 CASES = (
     Case(
-        "store/presigned: PresignedStore.upload_part",
+        "store/presigned: find_presigned",
         2,
         before="fault require-md5",
         command=f"{_WORKERS} --presign",

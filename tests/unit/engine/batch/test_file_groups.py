@@ -15,18 +15,22 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.batch import group_worker
 from obsup.engine.batch.file_groups import MAX_GROUP_FILES, FileGroups, RemoteGroups
-from obsup.engine.batch.group_worker import GroupTask, WorkerSetup, upload_group_remotely
+from obsup.engine.batch.group_worker import GroupResult, GroupTask, WorkerSetup, upload_group_remotely
 from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.request import BatchRequest, SharedRequest
-from obsup.engine.job.connection import StoreSettings
+from obsup.engine.batch.small_file import SmallFileSigner
+from obsup.engine.job.connection import StoreSettings, connect
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.backends import FixedBackend
 from obsup.engine.send.remote_workers import RemoteWorkers
 from obsup.local.source.identity import stat_source
 from obsup.local.walk.walk import FoundFile
-from obsup.model import Target
+from obsup.model import Credentials, Target
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import stored_keys
+from tests.support.stores import GivenKeys
 
 WORKERS = 2
 
@@ -170,6 +174,69 @@ def test_a_failure_that_is_a_bug_is_noted_once(
         assert future is not None
         assert groups.collect(future, pending, left) == ()
     assert len(observed) == notes
+
+
+def presigned_results(
+    sandbox: Sandbox,
+    batch: BatchRequest,
+    files: list[PendingFile],
+    monkeypatch: pytest.MonkeyPatch,
+    before: Callable[[], tuple[PendingFile, ...]] | None = None,
+) -> GroupResult:
+    """Return the result of a worker that has no credentials, but the URLs that the driver signs for *files*.
+
+    *before* is called before the worker starts, and returns the files as the worker sees them.
+    """
+    for name in ("AccessKeyID", "SecretAccessKey"):
+        monkeypatch.delenv(name)
+    shared = replace(batch.shared, template=replace(batch.shared.template, presign=True))
+    keys = GivenKeys(Credentials(sandbox.access_key, sandbox.secret_key))
+    connection = connect(settings(sandbox), sleep=lambda _: True, credentials=keys)
+    context = UploadContext(connection, shared.template, events.ignore, StopSignal())
+
+    def submit(call: Callable[[GroupTask], object], task: GroupTask) -> Future[object]:
+        assert "Signature" not in repr(task)
+        task = replace(task, files=before()) if before is not None else task
+        done = Future[object]()
+        done.set_result(call(pickle.loads(pickle.dumps(task))))
+        return done
+
+    backend = FixedBackend(submit, 1, lambda **_: None, is_local=True)
+    signer = SmallFileSigner(context, shared)
+    request = replace(batch, shared=shared)
+    groups = RemoteGroups(request, RemoteWorkers(backend, settings(sandbox)), lambda: 2, signer)
+    return groups.submit(tuple(files), 1).result()
+
+
+def test_a_worker_without_credentials_puts_what_the_driver_signed(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signed MD5 is that of the driver's file. What needs more than one request is left to the driver."""
+    files = [found(tmp_path, name) for name in ("a", "compared", "rejected")]
+    files[1] = files[1]._replace(decision="compare")
+    sandbox.add_fault("error=400:InvalidRequest,op=put,key=p/rejected,times=always")
+    result = presigned_results(sandbox, batch, files, monkeypatch)
+    assert [one.name for one in result.outcomes] == ["a"]
+    assert [one.file.name for one in result.left] == ["compared", "rejected"]
+    assert stored_keys(sandbox) == ["p/a"]
+    assert result.outcomes[0].result is not None
+    assert result.outcomes[0].result.verified == "etag"
+
+
+def test_a_signed_url_stores_no_other_bytes(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the worker sees another file of the same size and times, nothing is sent, and the driver decides."""
+    file = found(tmp_path, "a")
+
+    def other_file() -> tuple[PendingFile]:
+        found(tmp_path, "b")
+        (tmp_path / "b").rename(tmp_path / "a")
+        return (file._replace(file=replace(file.file, stat=stat_source(tmp_path / "a"))),)
+
+    result = presigned_results(sandbox, batch, [file], monkeypatch, other_file)
+    assert (result.outcomes, len(result.left)) == ((), 1)
+    assert sandbox.requests == []
 
 
 def test_a_task_shows_no_settings(sandbox: Sandbox, batch: BatchRequest) -> None:

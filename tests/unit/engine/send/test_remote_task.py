@@ -7,19 +7,18 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.dialects.addressing import locate
-from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings, connect
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send import remote_task as remote_module
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_task import MAX_EVENTS, PartTask, run_part_task
-from obsup.errors import Denied, Refused, SourceChanged, SourceUnreadable, StoreError
+from obsup.errors import Denied, ObsupError, Refused, SourceChanged, SourceUnreadable
 from obsup.local.source.file import PartBody
 from obsup.local.source.identity import check_same_file, stat_source
 from obsup.model import Credentials, Part, Receipt, Target, Upload
@@ -28,7 +27,7 @@ from obsup.sandbox.sandbox import Sandbox
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.http.settings import Response
-from obsup.store.presigned import PartSigner, PresignedPart, PresignedStore
+from obsup.store.presigned import PresignedRequest, UrlSigner
 from tests.support.stores import GivenKeys
 
 MakeFile = Callable[..., Path]
@@ -62,12 +61,12 @@ def initiated(sandbox: Sandbox, part: PartToSend, keys: Credentials) -> PartToSe
     return replace(part, upload=Upload(part.upload.target, store.initiate(part.upload.target, {}).upload_id))
 
 
-def sign(sandbox: Sandbox, part: PartToSend) -> PresignedPart:
+def sign(sandbox: Sandbox, part: PartToSend) -> PresignedRequest:
     """Return the signed URL of *part*."""
     store, keys = settings(sandbox), Credentials(sandbox.access_key, sandbox.secret_key)
     route = Route(Location(store.endpoint, store.region, store.addressing))
-    signer = PartSigner(store.dialect, route, credentials=GivenKeys(keys), clock=ServerClock())
-    return signer.sign(part.upload, 1)
+    signer = UrlSigner(store.dialect, route, credentials=GivenKeys(keys), clock=ServerClock())
+    return signer.sign_part(part.upload, 1)
 
 
 def test_device_numbers_may_differ_between_hosts(part: PartToSend) -> None:
@@ -213,6 +212,9 @@ def test_the_report_of_many_retries_is_limited(
 class RedirectingTransport:
     """A transport whose server repeats the URL in a redirect."""
 
+    def proxy_of(self, _url: str) -> None:
+        """Return no proxy."""
+
     def exchange(self, *_args: object, **_options: object) -> Response:
         """Return the redirect."""
         return Response(307, {"location": "https://elsewhere/bucket/key?Signature=SECRET"}, b"")
@@ -220,12 +222,19 @@ class RedirectingTransport:
 
 def test_a_redirect_does_not_expose_the_signed_url(sandbox: Sandbox, part: PartToSend) -> None:
     """The failure is sent to the driver and printed there."""
-    presigned = PresignedPart(locate(sandbox.endpoint, "bucket", "key", "path"), (("Signature", "SECRET"),))
-    store = PresignedStore(find_dialect("obs"), RedirectingTransport(), presigned)  # type: ignore[arg-type]
-    with pytest.raises(StoreError) as caught:
+    transport: Any = RedirectingTransport()
+    store = connect(
+        settings(sandbox),
+        sleep=lambda _: True,
+        credentials=GivenKeys(Credentials("", "")),
+        presigned=[sign(sandbox, part)],
+        transport=transport,
+    ).store
+    with pytest.raises(ObsupError) as caught:
         store.upload_part(
             part.upload, 1, lambda: PartBody(Path(part.path), part.part, stat_source(Path(part.path)))
         )
+    assert caught.value.refusal is not None
     assert "SECRET" not in repr(caught.value.refusal)
 
 

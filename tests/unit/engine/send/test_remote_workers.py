@@ -32,11 +32,12 @@ from obsup.errors import (
     WorkerLost,
     run_again,
 )
-from obsup.model import Checksum, Credentials, Part, Receipt, SourceStat, Target, Upload
+from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
 from obsup.rate import constant_rate
 from obsup.store.answers.server_clock import ServerClock
+from obsup.store.http.body import BodyDigests
 from obsup.store.http.endpoint_route import Location, Route
-from obsup.store.presigned import PartSigner, PresignedPart
+from obsup.store.presigned import UrlSigner
 
 TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")
 UPLOAD = Upload(TARGET, "upload-id")
@@ -101,10 +102,10 @@ class SecretCredentials:
         return stale
 
 
-def signer() -> PartSigner:
+def signer() -> UrlSigner:
     """Return a signer with a fixed clock."""
     route = Route(Location(TARGET.endpoint, "", "virtual"))
-    return PartSigner(
+    return UrlSigner(
         find_dialect("obs"),
         route,
         credentials=SecretCredentials(),
@@ -273,16 +274,11 @@ def test_a_future_that_the_scheduler_cancelled_is_a_lost_worker() -> None:
 
 def test_a_rejected_url_is_signed_once_more() -> None:
     """It may have expired while the part waited; missing permissions do not change."""
-    backend, signed = ManualBackend(), list[int]()
-
-    def sign(upload: Upload, number: int, checksum: Checksum | None) -> PresignedPart:
-        signed.append(number)
-        return signer().sign(upload, number, checksum)
-
-    future = RemoteWorkers(backend, SETTINGS, sign=sign).send(part_to_send())
+    backend = ManualBackend()
+    future = RemoteWorkers(backend, SETTINGS, signer=signer()).send(part_to_send())
     for _, attempt in backend.calls:
         attempt.set_result(WorkerReport(failure=Denied("refused")))
-    assert signed == [1, 1]
+    assert [task.presigned is not None for task, _ in backend.calls] == [True, True]
     assert isinstance(future.exception(0), Denied)
 
 
@@ -330,7 +326,7 @@ def test_the_rate_is_divided() -> None:
 
 def test_a_task_holds_no_secret_and_its_repr_no_signature() -> None:
     """A signed URL is pickled, but not in the repr, which schedulers log."""
-    presigned = signer().sign(UPLOAD, 3)
+    presigned = signer().sign_part(UPLOAD, 3)
     assert dict(presigned.query)["Signature"]
     plain, signed = PartTask(part_to_send(3), SETTINGS), PartTask(part_to_send(3), SETTINGS, presigned)
     for one in (plain, signed):
@@ -345,5 +341,13 @@ def test_a_task_holds_no_secret_and_its_repr_no_signature() -> None:
 
 def test_a_presigned_part_lasts_a_day() -> None:
     """Long enough to wait behind other parts on a slow network."""
-    expires = dict(signer().sign(UPLOAD, 1).query)["Expires"]
+    expires = dict(signer().sign_part(UPLOAD, 1).query)["Expires"]
     assert datetime.fromtimestamp(int(expires or 0), UTC) == datetime(2023, 11, 15, 22, 13, 20, tzinfo=UTC)
+
+
+def test_a_presigned_object_lasts_an_hour() -> None:
+    """Its URL publishes it, and is signed with the headers."""
+    signed = signer().sign_object(TARGET, {"x-obs-acl": "private"}, BodyDigests("1B2M2Y8AsgTpgAmY7PhCfg=="))
+    assert signed.headers == (("x-obs-acl", "private"), ("Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg=="))
+    expires = dict(signed.query)["Expires"]
+    assert datetime.fromtimestamp(int(expires or 0), UTC) == datetime(2023, 11, 14, 23, 13, 20, tzinfo=UTC)
