@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -25,8 +25,6 @@ class Vendor:
     """Minimum size of every part except the last, checked at Complete."""
     max_key: int
     """The longest key, in bytes of UTF-8, of OBS in characters."""
-    customer_key_sizes: tuple[int, ...] = field(default=(32,), kw_only=True)
-    """Sizes of SSE-C keys, bytes."""
     acl_header: str
     acls: frozenset[str]
     storage_classes: tuple[str, ...]
@@ -35,17 +33,19 @@ class Vendor:
     """Values of ``…server-side-encryption`` that mean a key service."""
     sse_values: tuple[str, ...]
     kms_key_header: str
-    max_metadata: int
-    """Names and values of user metadata together, bytes."""
-    upper_etag: bool
-    encodes_responses: bool
-    """Honours encoding-type=url on every operation, not on the lists of keys only."""
-    space: str
-    """How a space is written in a URL-encoded response."""
     key_too_long: str
-    digest_mismatch: str
     token_expired: tuple[int, str]
-    echoes_upload_id: bool
+    customer_key_sizes: tuple[int, ...] = (32,)
+    """Sizes of SSE-C keys, bytes."""
+    max_metadata: int = 8 * KIB
+    """Names and values of user metadata together, bytes."""
+    upper_etag: bool = False
+    encodes_responses: bool = True
+    """Honours encoding-type=url on every operation, not on the lists of keys only."""
+    space: str = "+"
+    """How a space is written in a URL-encoded response."""
+    digest_mismatch: str = "BadDigest"
+    echoes_upload_id: bool = False
 
     def header(self, name: str) -> str:
         """Return the vendor's spelling of *name*, e.g. ``request-id`` → ``x-obs-request-id``."""
@@ -64,12 +64,7 @@ OBS_VENDOR = Vendor(
     kms_values=("kms",),
     sse_values=("AES256", "SM4"),
     kms_key_header="x-obs-server-side-encryption-kms-key-id",
-    max_metadata=8 * KIB,
-    upper_etag=False,
-    encodes_responses=True,
-    space="+",
     key_too_long="KeyTooLong",
-    digest_mismatch="BadDigest",
     token_expired=(403, "InvalidAccessKeyId"),
     echoes_upload_id=True,
 )
@@ -93,13 +88,9 @@ S3_VENDOR = Vendor(
     sse_values=("AES256",),
     kms_key_header="x-amz-server-side-encryption-aws-kms-key-id",
     max_metadata=2 * KIB,
-    upper_etag=False,
     encodes_responses=False,
-    space="+",
     key_too_long="KeyTooLongError",
-    digest_mismatch="BadDigest",
     token_expired=(400, "ExpiredToken"),
-    echoes_upload_id=False,
 )
 
 OBS_IN_AWS_FORM = replace(
@@ -127,14 +118,11 @@ OSS_VENDOR = Vendor(
     kms_values=("KMS",),
     sse_values=("AES256", "SM4"),
     kms_key_header="x-oss-server-side-encryption-key-id",
-    max_metadata=8 * KIB,
     upper_etag=True,
-    encodes_responses=True,
     space="%20",
     key_too_long="InvalidObjectName",
     digest_mismatch="InvalidDigest",
     token_expired=(403, "SecurityTokenExpired"),
-    echoes_upload_id=False,
 )
 
 

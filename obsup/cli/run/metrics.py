@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,32 +120,23 @@ class RunMetrics:
 
         registry, labels, now_s = CollectorRegistry(), self._options.labels, time.time()
 
-        def add(name: str, text: str, values: dict[str, float], label: str = "") -> None:
+        def add(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> None:
             gauge = Gauge(name, text, [*labels, *([label] if label else [])], registry=registry)
-            for value_label, value in values.items():
-                gauge.labels(**labels, **({label: value_label} if label else {})).set(value)
+            for word, number in value.items() if isinstance(value, Mapping) else [("", value)]:
+                gauge.labels(**labels, **({label: word} if label else {})).set(number)
 
         success_s = now_s if exit_code == 0 else self._last_success_s()
-        add("obsup_last_run_timestamp_seconds", "Unix time at which the last run ended.", {"": now_s})
+        add("obsup_last_run_timestamp_seconds", "Unix time at which the last run ended.", now_s)
         if success_s is not None:
-            add(LAST_SUCCESS, "Unix time at which the last successful run ended.", {"": success_s})
-        add("obsup_exit_code", "Exit code of the last run.", {"": exit_code})
-        add("obsup_duration_seconds", "Duration of the last run.", {"": now_s - self._started_s})
-        add(
-            "obsup_sent_bytes",
-            "Bytes that the last run sent and the store confirmed.",
-            {"": self._sent_bytes},
-        )
-        add("obsup_size_bytes", "Bytes of the source, or of all files.", {"": self._size})
-        add("obsup_sent_parts", "Parts that the last run sent.", {"": self._sent_parts})
-        add("obsup_resent_parts", "Parts sent again because the source changed.", {"": self._resent_parts})
-        add(
-            "obsup_retries",
-            "Failed attempts of the last run that were retried.",
-            dict(self._retries),
-            "reason",
-        )
-        add("obsup_files", "Files of the last run by outcome.", dict(self._files), "outcome")
+            add(LAST_SUCCESS, "Unix time at which the last successful run ended.", success_s)
+        add("obsup_exit_code", "Exit code of the last run.", exit_code)
+        add("obsup_duration_seconds", "Duration of the last run.", now_s - self._started_s)
+        add("obsup_sent_bytes", "Bytes that the last run sent and the store confirmed.", self._sent_bytes)
+        add("obsup_size_bytes", "Bytes of the source, or of all files.", self._size)
+        add("obsup_sent_parts", "Parts that the last run sent.", self._sent_parts)
+        add("obsup_resent_parts", "Parts sent again because the source changed.", self._resent_parts)
+        add("obsup_retries", "Failed attempts of the last run that were retried.", self._retries, "reason")
+        add("obsup_files", "Files of the last run by outcome.", self._files, "outcome")
         return generate_latest(registry)
 
     def _last_success_s(self) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import Dialect
@@ -13,6 +14,9 @@ from obsup.errors import NextStep, WrongUsage
 from obsup.model import TOKEN_NAME
 from obsup.options.table import HEADER_OPTIONS
 from obsup.units import parse_duration
+
+Renderer = Callable[[Dialect, str, Any], dict[str, str]]
+"""From the dialect, the name of the header or its prefix, and the value of an option to its headers."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _GRANTEE = re.compile(r"[A-Za-z0-9_./@:+-]+")
@@ -64,30 +68,7 @@ def plain_header(_dialect: Dialect, name: str, value: str) -> dict[str, str]:
     return {name: clean_value(name, value)}
 
 
-def acl_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header of the canned ACL. Raises WrongUsage, which lists the valid ones."""
-    return {name: _choose("acl", value, {one: one for one in dialect.acls}, dialect=dialect)}
-
-
-def storage_class_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header of the storage class in the vendor's spelling.
-
-    Raises WrongUsage for an unknown class, which the vendor's client silently ignores.
-    """
-    return {name: _choose("storage_class", value, dialect.storage_classes, dialect=dialect)}
-
-
-def sse_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header of encryption with keys of the service. Raises WrongUsage for an unknown algorithm."""
-    return {name: _choose("sse", value, dialect.sse, dialect=dialect)}
-
-
-def retention_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header of the retention mode. Raises WrongUsage for one that the vendor does not have."""
-    return {name: _choose("retention", value, dialect.retention_modes, dialect=dialect)}
-
-
-def legal_hold_header(_dialect: Dialect, name: str, _value: bool) -> dict[str, str]:
+def _legal_hold_header(_dialect: Dialect, name: str, _value: bool) -> dict[str, str]:
     """Return the header of a legal hold."""
     return {name: "ON"}
 
@@ -119,12 +100,12 @@ def end_of_retention(text: str, since_s: float) -> str:
     return iso_date(end_s)
 
 
-def no_overwrite_header(dialect: Dialect, _name: str, _value: bool) -> dict[str, str]:
+def _no_overwrite_header(dialect: Dialect, _name: str, _value: bool) -> dict[str, str]:
     """Return the header that prevents overwriting."""
     return dict([dialect.headers.no_overwrite]) if dialect.headers.no_overwrite else {}
 
 
-def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]) -> dict[str, str]:
+def _metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of user metadata; names may be given with or without the vendor's prefix.
 
     Raises WrongUsage for an invalid or repeated name, and for more bytes than the vendor allows.
@@ -156,7 +137,7 @@ def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str])
     return headers
 
 
-def grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return one header per permission, with the ids of all its grantees."""
     headers: dict[str, str] = {}
     for given, grantee in grants:
@@ -188,12 +169,12 @@ def _check_not_token(name: str) -> None:
         )
 
 
-def tagging_header(_dialect: Dialect, name: str, tags: Mapping[str, str]) -> dict[str, str]:
+def _tagging_header(_dialect: Dialect, name: str, tags: Mapping[str, str]) -> dict[str, str]:
     """Return the header of *tags* in the form of a query: ``k=v&k2=v2``, percent-encoded."""
     return {name: encode_query(tags.items())}
 
 
-def website_redirect_header(_dialect: Dialect, name: str, location: str) -> dict[str, str]:
+def _website_redirect_header(_dialect: Dialect, name: str, location: str) -> dict[str, str]:
     """Return the header of *location*, which begins with ``/`` or ``http(s)://`` and has at most 2 KB.
 
     Source: OBS SDK reference, "Uploading an Object - Resumable", UploadFileHeader.location.
@@ -208,7 +189,7 @@ def website_redirect_header(_dialect: Dialect, name: str, location: str) -> dict
     return {name: location}
 
 
-def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, str]:
+def _expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, str]:
     """Return the header that deletes the object *days* (0 or more) after its last modification."""
     if days < 0:
         raise WrongUsage(
@@ -264,13 +245,36 @@ def _check_not_secret(name: str) -> None:
         )
 
 
-def _choose(field: str, value: str, choices: Mapping[str, str], *, dialect: Dialect) -> str:
-    """Return the vendor's spelling of *value*, which may be in any case."""
-    spellings = {name.lower(): spelling for name, spelling in choices.items()}
-    if value.lower() not in spellings:
-        raise WrongUsage(
-            f"{dialect.title} has no {option_of(field)} {value!r}",
-            f"It has {', '.join(choices)}",
-            NextStep(f"use one of these for {option_of(field)}", option=option_of(field)),
-        )
-    return spellings[value.lower()]
+def _one_of(field: str, choices: Callable[[Dialect], Mapping[str, str]]) -> Renderer:
+    """Return what renders a value in any case as the vendor's spelling. It raises WrongUsage, which lists the choices.
+
+    The vendor's client silently ignores an unknown storage class.
+    """
+
+    def render(dialect: Dialect, name: str, value: str) -> dict[str, str]:
+        spellings = {known.lower(): spelling for known, spelling in choices(dialect).items()}
+        if value.lower() not in spellings:
+            raise WrongUsage(
+                f"{dialect.title} has no {option_of(field)} {value!r}",
+                f"It has {', '.join(choices(dialect))}",
+                NextStep(f"use one of these for {option_of(field)}"),
+            )
+        return {name: spellings[value.lower()]}
+
+    return render
+
+
+# By field of ObjectOptions; other values are sent as they are.
+RENDERERS: Mapping[str, Renderer] = {
+    "metadata": _metadata_headers,
+    "tags": _tagging_header,
+    "acl": _one_of("acl", lambda dialect: {one: one for one in dialect.acls}),
+    "grants": _grant_headers,
+    "storage_class": _one_of("storage_class", lambda dialect: dialect.storage_classes),
+    "website_redirect": _website_redirect_header,
+    "expires_days": _expires_days_header,
+    "sse": _one_of("sse", lambda dialect: dialect.sse),
+    "no_overwrite": _no_overwrite_header,
+    "retention": _one_of("retention", lambda dialect: dialect.retention_modes),
+    "legal_hold": _legal_hold_header,
+}

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_key, encode_value
-from obsup.dialects.objects.header_values import (
-    acl_header,
-    end_of_retention,
-    expires_days_header,
-    extension_headers,
-    grant_headers,
-    legal_hold_header,
-    metadata_headers,
-    no_overwrite_header,
-    plain_header,
-    retention_header,
-    sse_header,
-    storage_class_header,
-    tagging_header,
-    website_redirect_header,
-)
+from obsup.dialects.objects.header_values import RENDERERS, end_of_retention, extension_headers, plain_header
 from obsup.dialects.objects.media_types import media_type_of
 from obsup.dialects.objects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
 from obsup.errors import NextStep, WrongUsage, run_again
@@ -201,7 +186,7 @@ def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
             f"Only these have it: {'; '.join(providers_with(row))}",
             run_again(f"leave out {row.option}", drop=_LOCK if row.option in _LOCK else (row.option,)),
         )
-    return _RENDERERS.get(row.parameter, plain_header)(dialect, name, value)
+    return RENDERERS.get(row.parameter, plain_header)(dialect, name, value)
 
 
 def _needs_one_request(dialect: Dialect, row: OptionRow) -> WrongUsage:
@@ -210,18 +195,3 @@ def _needs_one_request(dialect: Dialect, row: OptionRow) -> WrongUsage:
         f"{dialect.title} accepts it only for PutObject: a file that fits one request, without --parts and --part-size",
         run_again(f"leave out {row.option}", drop=(row.option,)),
     )
-
-
-_RENDERERS: dict[str, Callable[[Dialect, str, Any], dict[str, str]]] = {
-    "metadata": metadata_headers,
-    "tags": tagging_header,
-    "acl": acl_header,
-    "grants": grant_headers,
-    "storage_class": storage_class_header,
-    "website_redirect": website_redirect_header,
-    "expires_days": expires_days_header,
-    "sse": sse_header,
-    "no_overwrite": no_overwrite_header,
-    "retention": retention_header,
-    "legal_hold": legal_hold_header,
-}
