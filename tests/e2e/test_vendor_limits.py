@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from obsup import events
-from obsup.engine.job.job_limit import within_limits
+from obsup.engine.job.job_limit import memory_size, within_limits
 from obsup.engine.job.request import Jobs, UploadRequest
 from obsup.engine.plan.concurrency_probe import MAX_JOBS
 from obsup.errors import WrongUsage
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
+from obsup.units import MIB
 from tests.support.batch import LARGE_SIZE
 from tests.support.in_process import Inside
 from tests.support.matrix import mostly_slow
@@ -113,6 +114,16 @@ def request(jobs: Jobs, executor: str = "threads") -> UploadRequest:
             "threads",
             "free memory (128 MiB)",
         ),
+        (
+            {
+                "sys/fs/cgroup/memory.max": "268435456",
+                "sys/fs/cgroup/memory.current": "268435456",
+                "sys/fs/cgroup/memory.stat": "file 268435456\ninactive_file 134217728\n",
+            },
+            51,
+            "threads",
+            "free memory (128 MiB)",
+        ),
         ({"proc/meminfo": "MemAvailable: 1000 kB\n"}, 32, "threads", "free memory (0 MiB)"),
     ],
 )
@@ -130,6 +141,20 @@ def test_the_limit_of_the_machine(
     noted.clear()
     automatic = within_limits(request("auto"), noted.append, root=tmp_path)
     assert (automatic.jobs, noted) == ("auto" if jobs >= MAX_JOBS else jobs, [])
+
+
+def test_the_memory_limits_large_parts_of_a_stream(tmp_path: Path) -> None:
+    """To half of what is free; a control group has no more than its own limit."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemAvailable: 8388608 kB\n")
+    wanted: tuple[tuple[Jobs, int], ...] = ((100, 8), ("auto", 8), (3, 3))
+    for jobs, most in wanted:
+        limited = within_limits(request(jobs), lambda _: None, bytes_per_job=512 * MIB, root=tmp_path)
+        assert limited.jobs == most
+    assert (memory_size(tmp_path) or 0) > 128 * MIB
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("134217728\n")
+    assert memory_size(tmp_path) == 128 * MIB
 
 
 @pytest.mark.parametrize("jobs", [0, 10_001])

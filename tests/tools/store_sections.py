@@ -30,9 +30,9 @@ EXAMPLES: Mapping[str, Example] = {
     "alibaba": Example("--region eu-central-1", "Inside the cloud use the endpoint with `-internal`."),
     "r2": Example(
         f"--account {'0123456789abcdef' * 2}",
-        "All parts of an upload but the last have the same size: a stream of unknown length gets parts of 128 "
-        "MiB, one at a time, and can have 1.2 TiB unless `--expect-size` or `--part-size` allows more; with "
-        "`--jobs`, its parts are smaller (see obsup-streams(7)). Create an API token for R2: it comes with an "
+        "All parts of an upload but the last have the same size: a stream of unknown length gets parts of 524 "
+        "MiB, two of them in memory, so that it can have 5 TiB; with `--expect-size` or `--part-size`, they are "
+        "smaller (see obsup-streams(7)). Create an API token for R2: it comes with an "
         "access key id and a secret access key, and its endpoint contains the account. A bucket of the "
         "jurisdiction EU is at `--endpoint https://ACCOUNT.eu.r2.cloudflarestorage.com`.",
     ),

@@ -13,9 +13,11 @@ from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.dialects.objects.header_values import end_of_retention
+from obsup.engine.job.job_limit import memory_size
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
+from obsup.engine.stream.memory import check_memory
 from obsup.local.source.identity import check_readable, stat_source
 from obsup.local.source.rate_limit import local_minute
 from obsup.local.state import checkpoint as checkpoints
@@ -89,9 +91,8 @@ def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedU
     limits = settings.dialect.limits
     if source is None:
         expected = request.expect.size
-        sizes = make_stream_sizes(
-            limits, part_size=request.part_size, expected=expected, jobs=request.given_jobs
-        )
+        sizes = make_stream_sizes(limits, part_size=request.part_size, expected=expected)
+        check_memory(request, limits, sizes, memory_size())
         return PlannedUpload("a stream", resolved, expected, sizes.size_of(1), None)
     stat = stat_source(source)
     check_readable(source)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.concurrency_probe import MAX_JOBS
-from obsup.local.platform.processes import available_memory, count_limits
+from obsup.local.platform.processes import available_memory, count_limits, total_memory
 from obsup.units import KIB, MIB
 
 # A part in flight has a connection and the source open; the rest of the process has its own.
@@ -68,7 +68,14 @@ def _limits(bytes_per_job: int, root: Path) -> Iterator[tuple[int, str]]:
         yield max(1, free), f"the limit of threads (pids.max {processes})"
     memory = _available_memory(root)
     if memory is not None:
-        yield max(MAX_JOBS, memory // 2 // bytes_per_job), f"half of the free memory ({memory // MIB} MiB)"
+        least = MAX_JOBS if bytes_per_job <= PROCESS_BYTES else 1  # large parts of a stream
+        yield max(least, memory // 2 // bytes_per_job), f"half of the free memory ({memory // MIB} MiB)"
+
+
+def memory_size(root: Path = _ROOT) -> int | None:
+    """Return the most memory that this process can have, in bytes; None if it is unknown."""
+    found = (total_memory(), _number(root / "sys/fs/cgroup/memory.max"))
+    return min((size for size in found if size is not None), default=None)
 
 
 def _available_memory(root: Path) -> int | None:
@@ -76,11 +83,18 @@ def _available_memory(root: Path) -> int | None:
     found = [] if (free := available_memory()) is None else [free]
     most, used = (_number(root / f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     if most is not None and used is not None:
-        found.append(max(0, most - used))
-    for line in _text(root / "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * KIB)
+        cached = _field(root / "sys/fs/cgroup/memory.stat", "inactive_file") or 0
+        found.append(max(0, most - used + cached))
+    free_kib = _field(root / "proc/meminfo", "MemAvailable:")
+    if free_kib is not None:
+        found.append(free_kib * KIB)
     return min(found, default=None)
+
+
+def _field(path: Path, name: str) -> int | None:
+    """Return the number after *name* in a file with a name and a number per line; None without it."""
+    lines = (line.split() for line in _text(path).splitlines())
+    return next((int(words[1]) for words in lines if words[:1] == [name]), None)
 
 
 def _number(path: Path) -> int | None:

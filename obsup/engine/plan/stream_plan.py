@@ -104,13 +104,11 @@ def make_stream_sizes(
     parts: int | None = None,
     part_size: int | None = None,
     expected: int | None = None,
-    jobs: int | None = None,
 ) -> StreamSizes:
     """Return the part sizes of a stream of *expected* bytes, None if that is unknown.
 
-    With *part_size* or an expected size all parts have the same size, and if the store requires it: then the largest
-    of which *jobs* parts in flight, by default one, fit into the memory. Raises WrongUsage for what the store would
-    reject, and for *parts* if the size is unknown.
+    With *part_size* or an expected size all parts have the same size, and if the store requires it: then one in which
+    its largest object fits. Raises WrongUsage for what the store would reject, and for *parts* if the size is unknown.
     """
     if expected is not None:
         fixed = make_plan(expected, limits, parts=parts, part_size=part_size).part_size
@@ -125,8 +123,8 @@ def make_stream_sizes(
         make_plan(part_size, limits, part_size=part_size)  # rejects a size that the store would reject
         return StreamSizes(part_size, limits.max_part, limits.max_parts)
     if limits.equal_parts:
-        largest = MAX_MEMORY_BYTES // ((jobs or 1) + 1) // MIB * MIB
-        start = min(max(DEFAULT_PART_SIZE, largest), limits.max_part)
+        needed = -(-limits.max_object // (limits.max_parts * MIB)) * MIB
+        start = min(max(DEFAULT_PART_SIZE, needed), limits.max_part)
         return StreamSizes(start, limits.max_part, limits.max_parts)
     return growing(limits)
 

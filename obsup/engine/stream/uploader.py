@@ -8,16 +8,17 @@ from obsup import events
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
-from obsup.engine.job.job_limit import within_limits
+from obsup.engine.job.job_limit import memory_size, within_limits
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result, result_of_upload
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.concurrency import ConcurrencyLimit
-from obsup.engine.plan.stream_plan import StreamPlan, growing, jobs_in_memory, make_stream_sizes
+from obsup.engine.plan.stream_plan import StreamPlan, make_stream_sizes
 from obsup.engine.send.dispatcher import POLL_S
 from obsup.engine.send.part import digests_of, send_content
 from obsup.engine.send.whole_object import put_whole
+from obsup.engine.stream.memory import check_memory, fitting_jobs
 from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.engine.stream.replay import ReplayCheck
 from obsup.engine.stream.resume import NO_STAT, find_stream_start
@@ -92,7 +93,6 @@ class StreamUploader:
             parts=request.parts,
             part_size=request.part_size,
             expected=request.expect.size,
-            jobs=request.given_jobs,
         )
 
     def run(self) -> Result:
@@ -119,9 +119,11 @@ class StreamUploader:
         self._may_be_completed = start.record is not None
         if start.record is not None:
             check_target(self._context, start.record.upload)
+        limits = self._context.dialect.limits
+        check_memory(self._request, limits, self._sizes, memory_size())
         # Fixed: more parts in flight would exceed the memory budget.
         limited = within_limits(self._request, self._tally, bytes_per_job=self._sizes.start)
-        jobs = self._fitting_jobs(limited.initial_jobs)
+        jobs = fitting_jobs(self._request, limits, self._sizes, most=limited.initial_jobs)
         concurrency = ConcurrencyLimit(jobs)
         pipeline = StreamPipeline(
             PartReader(self._source, self._meter, self._digest),
@@ -140,20 +142,6 @@ class StreamUploader:
             pipeline.close()
             if self._record is not None:
                 self._record.flush()
-
-    def _fitting_jobs(self, jobs: int) -> int:
-        """Return how many of *jobs* parts are in flight. If the store requires equal parts, note what fits."""
-        request, start = self._request, self._sizes.start
-        is_sized = request.part_size is not None or request.expect.size is not None
-        if is_sized or not self._context.dialect.limits.equal_parts:
-            return jobs
-        fitting = jobs if request.given_jobs else jobs_in_memory(start, jobs)
-        self._context.note(
-            f"all parts of a stream to this store have one size, {format_size(start)} ({fitting} in flight): up to "
-            f"{format_size(self._sizes.reach)} fit; --expect-size or a larger --part-size allows more, and more --jobs "
-            "make the parts smaller"
-        )
-        return fitting
 
     def _digest(self) -> PartDigest:
         digests = self._context.digests
@@ -237,16 +225,16 @@ class StreamUploader:
         """Return the error of a stream that does not end with the highest part number."""
         sizes, limits = self._sizes, self._context.dialect.limits
         what = f"{self._source.name} is longer than {format_size(sizes.reach)}"
-        if sizes.growth is not None or sizes.start == limits.max_part:
+        largest = make_stream_sizes(limits).reach
+        if sizes.reach >= largest:
             return DataMismatch(what, "The store accepts no larger object", NextStep("split the stream"))
-        growth = f"leave out --part-size, so that parts grow (up to {format_size(growing(limits).reach)} in all), or "
         # The part size of an upload cannot change.
         restart = ("--restart",) if self._context.checkpoint_path is not None else ()
         return DataMismatch(
             what,
             f"A stream can have {sizes.max_parts} parts of {exact_size(sizes.start)}",
             run_again(
-                f"{'' if limits.equal_parts else growth}use larger parts",
+                f"leave out --part-size, so that {format_size(largest)} fit, or use larger parts",
                 add=("--part-size", exact_size(min(2 * sizes.start, limits.max_part)), *restart),
             ),
         )

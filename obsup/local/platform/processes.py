@@ -83,7 +83,13 @@ if sys.platform == "win32":
     def available_memory() -> int | None:
         """Return the free memory in bytes, None if it is read from the files of the system."""
         with contextlib.suppress(OSError):
-            return windows_api.available_memory()
+            return windows_api.memory()[1]
+        return None
+
+    def total_memory() -> int | None:
+        """Return the memory of this computer in bytes, None if it is unknown."""
+        with contextlib.suppress(OSError):
+            return windows_api.memory()[0]
         return None
 
     def count_limits() -> Iterator[tuple[str, int]]:
@@ -186,6 +192,18 @@ else:
     def available_memory() -> int | None:
         """Return the free memory in bytes, None if it is read from the files of the system."""
         return None
+
+    def total_memory() -> int | None:
+        """Return the memory of this computer in bytes, or the limit of ``ulimit -v``; None if they are unknown."""
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        size: int | None = None
+        with contextlib.suppress(OSError, ValueError):
+            size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if limit == resource.RLIM_INFINITY:
+            return size
+        return limit if size is None else min(limit, size)
 
     def count_limits() -> Iterator[tuple[str, int]]:
         """Yield the limits of open files and of threads that this process has, by the option of ``ulimit``."""

@@ -306,11 +306,11 @@ def split_command_line(text: str) -> list[str]:
     return found
 
 
-def available_memory() -> int:
-    """Return the free memory in bytes."""
+def memory() -> tuple[int, int]:
+    """Return the memory of this computer and how much of it is free, in bytes."""
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
     _require(_kernel32.GlobalMemoryStatusEx(byref(status)))
-    return int(status.available)
+    return int(status.total), int(status.available)
 
 
 class Job:

@@ -31,6 +31,8 @@ NOT_RUN = {
 _DASK = "tests/e2e/test_executors_dask.py::test_"
 RUN_ELSEWHERE = {
     "engine/send/content: _not_shown": "tests/e2e/test_opaque_etags.py::test_nothing_shows_what_a_store_received",
+    "engine/stream/memory: check_memory": "tests/e2e/test_part_rules.py"
+    "::test_a_stream_of_equal_parts_that_memory_cannot_hold",
     "engine/stream/reader_thread: ReaderThread.start": "tests/e2e/test_thread_limit.py::test_a_limit_of_threads",
     "engine/upload/abort: abort_incomplete": "tests/e2e/test_primitives_reclaim.py"
     "::test_abort_and_restart_keep_an_upload_that_may_have_made_the_object",

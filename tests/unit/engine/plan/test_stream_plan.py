@@ -20,7 +20,7 @@ from obsup.engine.plan.stream_plan import (
     required_reach,
 )
 from obsup.errors import WrongUsage
-from obsup.units import GIB, KIB, MIB
+from obsup.units import GIB, KIB, MIB, TIB
 
 TB = 10**12
 
@@ -125,17 +125,15 @@ def test_a_given_part_size_does_not_grow() -> None:
         make_stream_sizes(DIALECTS["obs"].limits, part_size=KIB)
 
 
-@pytest.mark.parametrize(
-    ("jobs", "size_mib"), [(None, 128), (1, 128), (2, 85), (5, 42), (27, 9), (100, 9), (10_000, 9)]
-)
-def test_equal_parts_are_as_large_as_the_memory_allows(jobs: int | None, size_mib: int) -> None:
-    """Where all parts have one size, it is the largest of which the parts in flight and one more fit into memory."""
-    limits = replace(DIALECTS["s3-v4"].limits, equal_parts=True)
-    sizes = make_stream_sizes(limits, jobs=jobs)
+@pytest.mark.parametrize(("max_object", "size_mib"), [(5 * TIB - 5 * GIB, 524), (90_001 * MIB, 10), (GIB, 9)])
+def test_equal_parts_reach_the_largest_object(max_object: int, size_mib: int) -> None:
+    """If all parts have one size, it is the smallest in which the largest object fits; large ones are sent singly."""
+    limits = replace(DIALECTS["s3-v4"].limits, equal_parts=True, max_object=max_object)
+    sizes = make_stream_sizes(limits)
     assert sizes == StreamSizes(size_mib * MIB, 5 * GIB, 10_000)
-    in_flight = jobs or jobs_in_memory(sizes.start, 5)
-    assert parts_in_memory(sizes.start, sizes.start, in_flight) == in_flight + 1
-    assert in_flight > 27 or (in_flight + 1) * sizes.start <= 256 * MIB
+    assert sizes.reach >= max_object
+    assert jobs_in_memory(sizes.start, 5) == (1 if size_mib > 85 else 5)
+    assert parts_in_memory(sizes.start, sizes.start, 1) == 2
     assert make_stream_sizes(replace(limits, max_part=5 * MIB)).start == 5 * MIB
 
 
