@@ -275,6 +275,25 @@ def test_doctor_names_the_proxy(kind: str, rig: Rig, proxies: Proxies) -> None:
     assert_no_password(outcome.out + outcome.err)
 
 
+def test_a_socks_proxy_with_an_address_that_does_not_answer(rig: Rig, proxies: Proxies) -> None:
+    """Its other address is used within the same timeout."""
+    proxy, _ = proxies.get("socks5h")
+    with (rig.shell.folder / "hosts").open("a") as hosts:
+        hosts.write("127.0.0.2 proxy.test\n127.0.0.1 proxy.test\n")
+    url = f"socks5h://proxy.test:{proxy.port}"
+    with socket.socket() as mute, ExitStack() as waiting:
+        mute.bind(("127.0.0.2", proxy.port))
+        mute.listen(0)  # the kernel drops packets because the queue is full
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(mute.getsockname())
+        limits = ("--connect-timeout", "5s", "--retry-for", "0s")
+        outcome = rig.upload(*limits, HTTP_PROXY=url, HTTPS_PROXY=url)
+    assert outcome.code == 0, outcome.err
+    assert rig.is_stored()
+
+
 # What a proxy answers instead of the store.
 
 

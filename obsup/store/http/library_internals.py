@@ -28,6 +28,7 @@ from obsup.store.http.sockets import (
     RESPONSE_CHECK_INTERVAL_S,
     ResponseStream,
     check_for_response,
+    find_addresses,
     open_connection,
     send_all,
     send_available,
@@ -188,6 +189,15 @@ class _SecureConnection(_Connection, HTTPSConnection):
             raise
 
 
+def _address_that_answers(host: str, port: int, timeout_s: float) -> str:
+    """Return the address of *host*, or, if it has several, the first that accepts a connection. Raises OSError."""
+    addresses = find_addresses(host, port, timeout_s)
+    if len(addresses) == 1:
+        return str(addresses[0][4][0])
+    with open_connection(host, port, timeout_s) as connection:
+        return str(connection.getpeername()[0])
+
+
 def _socks_connection() -> type[HTTPConnection]:
     """Return the class of connections through a SOCKS proxy. Needs PySocks."""
     from urllib3.contrib.socks import SOCKSConnection
@@ -197,10 +207,17 @@ def _socks_connection() -> type[HTTPConnection]:
 
         def _new_conn(self) -> socket.socket:
             self.is_broken = False
+            options = self._socks_options
+            host, port = str(options["proxy_host"]), int(options["proxy_port"] or 0)
             try:
+                # PySocks tries only the first address of each family, one after the other, each with the whole timeout.
+                address = _address_that_answers(host, port, self.timeout)  # type: ignore[arg-type]
+                self._socks_options = {**options, "proxy_host": address}
                 connected = super()._new_conn()
-            except HTTPError as exc:
+            except (HTTPError, OSError) as exc:
                 raise ProxyError("SOCKS", exc) from exc
+            finally:
+                self._socks_options = options
             # From here on it is an ordinary socket, which the kernel can send files on.
             plain = socket.socket(fileno=connected.detach())
             plain.settimeout(self.timeout)

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +42,9 @@ _REJECTING_ALERTS = re.compile(
     r"|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|PROTOCOL_VERSION|INSUFFICIENT_SECURITY)|UNSUPPORTED_PROTOCOL"
 )
 
+# OpenSSL's codes for a certificate whose issuer is not trusted.
+_UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
+
 # What a proxy replies to the request to connect to the store: an HTTP status, or a reply of SOCKS as PySocks words it.
 _PROXY_REPLY = re.compile(
     r"Tunnel connection failed: (?P<status>\d{3})|0x(?P<code>[0-9a-f]{2}): (?P<text>[\w ]+)"
@@ -67,10 +71,13 @@ _DETAILS = {
 _TLS_KINDS = ("alert", "certificate", "no-tls")
 
 
-def network_error(exc: BaseException, url: str, *, by_proxy: bool = False) -> NetworkError:
+def network_error(
+    exc: BaseException, url: str, *, by_proxy: bool = False, trust: Callable[[], str] = str
+) -> NetworkError:
     """Return the NetworkError for *exc*, which a request raised.
 
     *url* is that of the store or the proxy that obsup connects to. *by_proxy*: the proxy is the server, not the store.
+    *trust* describes the trusted certificates.
     """
     if isinstance(exc, NetworkError):
         return exc
@@ -82,6 +89,8 @@ def network_error(exc: BaseException, url: str, *, by_proxy: bool = False) -> Ne
     is_proxy = before_store or by_proxy
     host, place = _names_of(url)
     detail = detail.format(server="proxy" if is_proxy else "server", host=host, place=place)
+    if any(getattr(cause, "verify_code", None) in _UNKNOWN_ISSUER for cause in causes) and (known := trust()):
+        detail = f"{detail}; the trusted certificates are those of {known}"
     if is_proxy and kind in _TLS_KINDS:
         return NetworkError(f"proxy-{kind}", detail, sent=False)
     if before_store:

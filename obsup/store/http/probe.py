@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
@@ -12,7 +13,7 @@ from obsup.errors import NetworkError
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.sockets import find_addresses, open_connection
-from obsup.store.http.tls_files import tls_context
+from obsup.store.http.tls_files import describe_trust, tls_context
 from obsup.value import Value
 
 
@@ -63,7 +64,7 @@ def check_tls(url: str, settings: ConnectionSettings) -> Encryption:
                 secure.version() or "", cipher[0] if cipher else "", str(certificate.get("notAfter", ""))
             )
     except OSError as exc:
-        raise network_error(exc, url) from exc
+        raise network_error(exc, url, trust=partial(describe_trust, settings, os.environ)) from exc
 
 
 def uses_tls(url: str, timeout_s: float) -> bool:

@@ -75,6 +75,15 @@ def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> 
     return next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)
 
 
+def describe_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> str:
+    """Return what ``find_trust`` finds, for a message: the paths, and the option or the variable that names them."""
+    bundle, trusted = find_ca_bundle(settings, environ), find_trust(settings, environ)
+    if trusted.is_system:
+        return "the trust store of this system"
+    paths = " and ".join(quoted(path) for path in (trusted.file, trusted.folder) if path)
+    return f"{paths} ({bundle[1]})" if bundle is not None else paths
+
+
 def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) -> None:
     """Raise BadConfiguration if a certificate file cannot be used. Costs nothing without one."""
     if not (find_ca_bundle(settings, environ) or settings.client_cert or settings.client_key):

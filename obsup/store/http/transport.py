@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from http.client import HTTPException, IncompleteRead
 from typing import Any
 
@@ -38,7 +39,14 @@ from obsup.store.http.request_writer import (
     send_request,
 )
 from obsup.store.http.settings import ConnectionSettings, Response, limited
-from obsup.store.http.tls_files import TrustStore, check_tls_files, find_trust, tls_context, trusting_context
+from obsup.store.http.tls_files import (
+    TrustStore,
+    check_tls_files,
+    describe_trust,
+    find_trust,
+    tls_context,
+    trusting_context,
+)
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -219,7 +227,8 @@ class Transport:
 
     def _network_error(self, exc: BaseException, url: str, *, by_proxy: bool) -> NetworkError:
         """Return the error for *exc*. A server that closes the first connection may expect TLS on it."""
-        error = network_error(exc, url, by_proxy=by_proxy)
+        trust = partial(describe_trust, self._settings, os.environ)
+        error = network_error(exc, url, by_proxy=by_proxy, trust=trust)
         is_closed = error.kind == "reset" and any(isinstance(one, ConnectionError) for one in causes_of(exc))
         if is_closed and self._may_need_tls and url.startswith("http:") and not by_proxy:
             from obsup.store.http.probe import uses_tls  # imported here because few runs need it

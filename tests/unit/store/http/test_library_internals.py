@@ -75,6 +75,12 @@ def test_a_pool_manager_of_urllib3_takes_classes_by_scheme() -> None:
     assert "https" in urllib3.PoolManager().pool_classes_by_scheme, versions()
 
 
+def test_a_socks_connection_of_urllib3_has_its_options() -> None:
+    """Its module cannot be imported without PySocks."""
+    source = Path(urllib3.connection.__file__).parent / "contrib" / "socks.py"
+    assert 'self._socks_options["proxy_host"]' in source.read_text(), versions()
+
+
 def is_private(name: str) -> bool:
     """Return whether a name is private by convention; a named tuple's ``_replace`` is public."""
     return name.startswith("_") and not name.startswith("__") and name != "_replace"
@@ -107,7 +113,7 @@ def test_no_other_module_of_the_store_uses_private_names() -> None:
 
 
 def test_every_private_name_of_the_module_is_listed_here() -> None:
-    listed = {name for _, name in CLASS_NAMES} | {*RESPONSE_FIELDS, "_dns_host"}
+    listed = {name for _, name in CLASS_NAMES} | {*RESPONSE_FIELDS, "_dns_host", "_socks_options"}
     tree = ast.parse(MODULE.read_text())
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)} - listed
     assigned = {

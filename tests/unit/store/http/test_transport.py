@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import errno
 import itertools
+import os
+import re
 import socket
 import ssl
 import threading
@@ -26,6 +28,7 @@ from obsup.model import Part
 from obsup.store.http.body import Body
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings, Response
+from obsup.store.http.tls_files import describe_trust
 from obsup.store.http.transport import MAX_RESPONSE_BYTES, USER_AGENT, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
@@ -612,14 +615,31 @@ def test_a_very_slow_tunnel_is_an_error(open_transport: Open, pieces: list[bytes
 def test_a_certificate_of_an_unknown_authority_is_rejected(
     open_transport: Open, authority: Authority
 ) -> None:
-    """By default, and nothing is sent."""
+    """By default, and nothing is sent. The message names what is trusted."""
     with (
         ScriptedServer(ok, tls=authority.context("127.0.0.1")) as server,
         pytest.raises(NetworkError) as caught,
     ):
         send(open_transport(), server.endpoint)
     assert (caught.value.kind, caught.value.sent) == ("certificate", False)
+    assert caught.value.detail.endswith(f"those of {describe_trust(ConnectionSettings(), os.environ)}")
     assert server.received == []
+
+
+@pytest.mark.parametrize("origin", ["--ca-bundle", "SSL_CERT_FILE"])
+def test_the_trusted_file_is_named_with_its_origin(
+    origin: str, open_transport: Open, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that was forgotten may name it."""
+    other = Authority(tmp_path)
+    if origin != "--ca-bundle":
+        monkeypatch.setenv(origin, str(other.bundle))
+    settings = {"ca_bundle": str(other.bundle)} if origin == "--ca-bundle" else {}
+    with (
+        ScriptedServer(ok, tls=authority.context("127.0.0.1")) as server,
+        pytest.raises(NetworkError, match=re.escape(f"those of {other.bundle} ({origin})")),
+    ):
+        send(open_transport(**settings), server.endpoint)
 
 
 def test_a_certificate_of_another_host_is_rejected(open_transport: Open, authority: Authority) -> None:
@@ -629,6 +649,7 @@ def test_a_certificate_of_another_host_is_rejected(open_transport: Open, authori
     ):
         send(open_transport(ca_bundle=str(authority.bundle)), server.endpoint)
     assert caught.value.kind == "certificate"
+    assert "trusted" not in caught.value.detail
     assert server.received == []
 
 
