@@ -214,7 +214,8 @@ class Refusal(NamedTuple):
     ``date`` is the Date header, ``retry_after_s`` the wait that the store requested, in seconds, and
     ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
     ``is_assumed``: the default provider's protocol was used, and nothing has shown yet that the store has it.
-    ``is_page``: the response is a web page without a request id, so it is not the store's.
+    ``is_page``: the response is a web page without a request id, so it is not the store's. ``credentials``: the origin
+    of those that signed the request.
     """
 
     operation: str
@@ -232,6 +233,7 @@ class Refusal(NamedTuple):
     clock_ahead_s: float | None = None
     is_assumed: bool = False
     is_page: bool = False
+    credentials: str = ""
 
 
 class StoreError(Exception):

@@ -126,7 +126,9 @@ class SignedExchange:
             endpoint=self._route.location_of(request.bucket).endpoint,
         )
         refusal = refusal._replace(
-            clock_ahead_s=self._clock.ahead_s(refusal.date), is_assumed=self._is_assumed
+            clock_ahead_s=self._clock.ahead_s(refusal.date),
+            is_assumed=self._is_assumed,
+            credentials=self._credentials.current().origin,
         )
         # Some stores return NoSuchKey for an unknown upload. For a copy it means that the source does not exist.
         is_unknown_upload = request.has_upload_id and not request.is_copy

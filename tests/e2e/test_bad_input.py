@@ -107,12 +107,28 @@ def test_no_endpoint(shell: Shell, make_file: MakeFile) -> None:
 
 
 def test_wrong_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Exit 77, with the error code of the store, and no upload remains."""
+    """Exit 77, with the error code of the store and the origin of the credentials, and no upload remains."""
     make_file(1_000_000)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", SecretAccessKey="wrong")
-    check_error(outcome, 77, "SignatureDoesNotMatch", "request id")
+    check_error(
+        outcome,
+        77,
+        "SignatureDoesNotMatch",
+        "credentials from environment variable AccessKeyID",
+        "request id",
+    )
+    assert "'obsup doctor'" in outcome.err
+    assert "path of --endpoint" not in outcome.err
     assert "Note:" not in outcome.err  # the list of open uploads was rejected before, for the same reason
     assert sandbox.uploads() == []
+
+
+def test_a_rejection_at_an_endpoint_with_a_path(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Behind a wrong path the signature is that of another resource."""
+    make_file(1000)
+    endpoint = f"{sandbox.endpoint}/storage/v1"
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--endpoint", endpoint)
+    check_error(outcome, 77, "SignatureDoesNotMatch", "or, check the path of --endpoint")
 
 
 def test_a_signature_that_is_wrong_for_the_list_alone(

@@ -103,8 +103,10 @@ class Report:
             raise self._failures[0]
 
     def suggest_signature(self, accepted: str | None) -> None:
-        """Add the signature that the store has *accepted*, if any: it is what the failures suggest then."""
+        """Add the signature that the store has *accepted*: the failures suggest it. None: it accepts no other one."""
         if accepted is None:
+            for error in filter(_is_signature_rejected, self._failures):
+                error.next_step = run_again("fix the credentials")
             return
         self.add([information("signature", f"the store accepts requests with --signature {accepted}")])
         for error in filter(_is_signature_rejected, self._failures):

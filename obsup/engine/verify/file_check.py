@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
+from obsup.errors import NextStep, SourceUnreadable
+from obsup.local.files.existing import is_directory
 from obsup.local.source.identity import check_uploaded, until_untouched
 from obsup.local.state import receipt_file
 from obsup.model import SourceStat
+from obsup.text import operand, quoted
 
 
 def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
@@ -32,5 +37,18 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
             return comparison.by_receipt(info, receipt)
         return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
 
+    if is_directory(source):
+        raise _is_folder(source)
     check_uploaded(source, request.link_free)
     return until_untouched(source, compare, request.link_free)
+
+
+def _is_folder(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{quoted(path)} is a directory",
+        "Directories are compared only with --recursive",
+        NextStep(
+            "name a file, or compare all files of the directory",
+            command=("obsup", "verify", "-r", operand(path), "BUCKET/PREFIX/"),
+        ),
+    )

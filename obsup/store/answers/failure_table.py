@@ -7,6 +7,7 @@ The first rule that matches applies. Sources: the error-code tables of OBS, S3 a
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from obsup.errors import (
     BadConfiguration,
@@ -114,7 +115,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         Action.RELOAD_CREDENTIALS,
         Denied,
         "The secret key does not match the access key, or --signature or --region is wrong for this store",
-        _FIX_CREDENTIALS,
+        run_again("fix the credentials, or let 'obsup doctor' try other signatures"),
         code="SignatureDoesNotMatch",
     ),
     rule(Action.RELOAD_CREDENTIALS, Denied, "The store requires credentials", _FIX_CREDENTIALS, status="401"),
@@ -318,6 +319,8 @@ def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
     refusal = failure.refusal
     what = f"{doing} was rejected: {refusal.status} {refusal.code}"
     details = [refusal.message.rstrip(".")] if refusal.message else []
+    if refusal.credentials and matching.action is Action.RELOAD_CREDENTIALS:
+        details.append(f"credentials from {refusal.credentials}")
     if refusal.location:
         details.append(f"location {printable(refusal.location)}")
     if refusal.request_id:
@@ -337,7 +340,9 @@ def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
         step = step._replace(add=("--max-parts", limit[1], "--restart"))
     if step is _OTHER_SIGNATURE and not refusal.is_assumed:
         return run_again("try another --signature")
-    if not refusal.is_assumed or refusal.status == 404 or matching.error not in (Denied, Refused):
-        return step
-    other = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
-    return step._replace(text=f"{step.text}, or, {other}")
+    texts = [step.text]
+    if refusal.status == 403 and urlsplit(refusal.endpoint).path:
+        texts.append("check the path of --endpoint")
+    if refusal.is_assumed and refusal.status != 404 and matching.error in (Denied, Refused):
+        texts.append(f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}")
+    return step._replace(text=", or, ".join(texts))

@@ -381,9 +381,15 @@ CASES = (
         check=_NONE_OPEN,
     ),
     Case(
-        "cli/actions/doctor: Report.suggest_signature",
+        "cli/actions/doctor: Report.suggest_signature 2",
         77,
         before="fault error=403:SignatureDoesNotMatch,op=any,times=7",
+        command="obsup doctor bucket",
+    ),
+    Case(
+        "cli/actions/doctor: Report.suggest_signature",
+        77,
+        before="fault error=403:SignatureDoesNotMatch,op=any,times=always",
         command="obsup doctor bucket",
     ),
     Case(

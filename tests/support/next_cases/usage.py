@@ -122,6 +122,13 @@ CASES = (
         check="obsup verify folder/bigfile bucket/p/folder/bigfile",
     ),
     Case(
+        "engine/verify/file_check: _is_folder",
+        66,
+        before="mkdir folder; cp bigfile folder/; obsup upload -r folder bucket/p/",
+        command="obsup verify folder bucket/p/",
+        fill=("BUCKET/PREFIX/", "bucket/p/"),
+    ),
+    Case(
         "local/walk/walk: _is_folder",
         2,
         before="mkdir folder; cp bigfile folder/",
