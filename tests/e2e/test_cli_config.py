@@ -135,6 +135,26 @@ def test_show_prints_what_upload_uses(
     assert (dry["parts"], dry["partSize"]) == ((5, 600_000) if expected["parts"] == "5" else (3, 2**20))
 
 
+def test_show_lists_the_proxies_of_the_environment(shell: Shell) -> None:
+    """Those that are used, without passwords; a proxy of obsup's own settings overrides them, but not NO_PROXY."""
+    given = {
+        "HTTPS_PROXY": "http://user:word@proxy.example:3128",
+        "http_proxy": "http://lower.example:3128",
+        "HTTP_PROXY": "http://upper.example:3128",
+        "NO_PROXY": "store.example,10.0.0.0/8",
+    }
+    settings = shown(shell.run("config", "show", **given))
+    assert {name: settings[name] for name in settings if name.endswith("_proxy")} == {
+        "https_proxy": ("http://user:…@proxy.example:3128", "environment variable HTTPS_PROXY"),
+        "http_proxy": ("http://lower.example:3128", "environment variable http_proxy"),
+        "no_proxy": ("store.example,10.0.0.0/8", "environment variable NO_PROXY"),
+    }
+    settings = shown(shell.run("config", "show", OBSUP_PROXY="http://own.example:3128", **given))
+    assert settings["proxy"] == ("http://own.example:3128", "environment variable OBSUP_PROXY")
+    assert settings["https_proxy"] == ("-", "overridden by proxy")
+    assert settings["no_proxy"] == ("store.example,10.0.0.0/8", "environment variable NO_PROXY")
+
+
 def test_show_names_what_overrides_a_setting(shell: Shell, config_path: Path) -> None:
     """A setting that is not effective has no value."""
     config_path.write_text('[defaults]\nparts = 5\ncheckpoint_dir = "c"\nsse_kms_key_id = "k"\nsse = "kms"\n')

@@ -32,6 +32,7 @@ from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import create_missing_folders, is_special
 from obsup.options.row import OptionRow
+from obsup.store.http.proxy import given_proxies
 from obsup.store.http.redaction import names_secret
 from obsup.text import one_line, quoted, without_password
 from obsup.vendor_names import DEFAULT_PROVIDER
@@ -253,7 +254,8 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     of_vendors = vendor_settings_of(upload.params["profile"], upload.params["config_path"])
     provider = _provider(upload, of_vendors)
     shown = with_defaults_of_store(settings, upload.params, of_vendors, provider)
-    rows += [one._replace(value=_masked(one.name, one.value)) for one in shown]
+    proxies = _proxies(has_own=bool(upload.params["proxy"]))
+    rows += [one._replace(value=_masked(one.name, one.value)) for one in (*shown, *proxies)]
     rows += _credentials(upload, provider)
     if as_json:
         fields = [one._asdict() for one in rows]
@@ -269,6 +271,17 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "-" if value is None else one_line(str(value))
+
+
+def _proxies(*, has_own: bool) -> Iterator[EffectiveSetting]:
+    """Yield the proxies of the environment. *has_own*: a setting of obsup names the proxy; NO_PROXY applies to it."""
+    for name, value, origin in given_proxies():
+        is_overridden = has_own and name != "no_proxy"
+        yield (
+            EffectiveSetting(name, None, "overridden by proxy")
+            if is_overridden
+            else EffectiveSetting(name, value, origin)
+        )
 
 
 def _provider(upload: click.Context, of_vendors: tuple[VendorSetting, ...]) -> str:
@@ -326,4 +339,4 @@ def _masked(key: str, value: object) -> object:
     if key == "header":
         name, separator, _ = value.partition(":")
         return f"{name}{separator} {MASK}" if names_secret(name.strip()) else value
-    return without_password(value, MASK) if key == "proxy" or "://" in value else value
+    return without_password(value, MASK) if key.endswith("proxy") or "://" in value else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -34,6 +35,17 @@ def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
     if is_loopback(host) or proxy_bypass(host):
         return None
     return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def given_proxies() -> Iterator[tuple[str, str, str]]:
+    """Yield the proxies of the environment or of the system, and NO_PROXY: name, value, and source in words."""
+    proxies = getproxies()
+    for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+        value = proxies.get(name.removesuffix("_proxy"))
+        if value:
+            variables = (one for one in (name, name.upper()) if os.environ.get(one) == value)
+            variable = next(variables, None)
+            yield name, value, f"environment variable {variable}" if variable else "settings of the system"
 
 
 def check_proxy(proxy: str) -> None:
