@@ -21,7 +21,8 @@ WHAT, after execution:
   empty-etag              complete: a response without an ETag
   keep-upload             complete: the object is created, but the upload stays open
 WHAT, other:
-  error-in-200=CODE       complete, copy: 200 with an <Error> body, not executed; done=1: executed
+  error-in-200=CODE       complete, copy, abort, part, put, set-retention: 200 with an <Error> body, not executed;
+                          done=1: executed
   slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M); the client's socket
                           buffer, some MiB, fills faster
   ignore-condition        initiate, put, complete: If-None-Match and x-oss-forbid-overwrite have no effect
@@ -96,7 +97,7 @@ _UPLOADS = frozenset({"part", "copy", "complete", "abort", "parts"})
 _BEFALLS = {
     "flip-bit": frozenset({"part", "put"}),
     "empty-etag": frozenset({"complete"}),
-    "error-in-200": frozenset({"complete", "copy"}),
+    "error-in-200": frozenset({"complete", "copy", "abort", "part", "put", "set-retention"}),
     "keep-upload": frozenset({"complete"}),
     "forget-upload": _UPLOADS,
     "ignore-condition": frozenset({"initiate", "put", "complete"}),

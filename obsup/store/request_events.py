@@ -35,7 +35,7 @@ def _event(
 ) -> events.Requested:
     number = dict(request.query).get("partNumber")
     headers = response.headers if response is not None else {}
-    is_success = response is not None and request.is_success(response.status)
+    is_done = response is not None and request.is_done(response)
     return events.Requested(
         operation=request.operation,
         method=request.method,
@@ -46,7 +46,7 @@ def _event(
         seconds=seconds,
         date=headers.get("date", ""),
         failure=failure,
-        stored=read_stored(response, names, "") if response is not None and is_success else None,
+        stored=read_stored(response, names, "") if response is not None and is_done else None,
         headers=headers,
         body=response.body if response is not None else b"",
     )

@@ -67,7 +67,7 @@ class SignedExchange:
             request = replace(request, query=(*request.query, ("encoding-type", "url")))
         location = self._route.location_of(request.bucket)
         response = self._send_to(location, request)
-        if request.is_success(response.status):
+        if request.is_done(response):
             self._is_assumed = False
             return response
         refusal = self._refusal(request, response)
@@ -80,7 +80,7 @@ class SignedExchange:
         if redirected is None:
             raise StoreError(refusal)
         response = self._send_to(redirected, request)
-        if request.is_success(response.status):
+        if request.is_done(response):
             return response
         raise StoreError(self._refusal(request, response))
 
@@ -99,15 +99,13 @@ class SignedExchange:
     def document(self, request: StoreRequest, response: Response, *required: str) -> xml.Element:
         """Return the XML document of the response, which must have one of the elements *required*.
 
-        The name of the root is not checked, because the stores use different ones. Raises StoreError for <Error> in a
-        successful response, NetworkError for anything else that the protocol does not allow.
+        The name of the root is not checked, because the stores use different ones. Raises NetworkError for anything
+        that the protocol does not allow.
         """
         try:
             root = xml.parse(response.body)
         except xml.BadXML as exc:
             raise NetworkError("incomplete" if exc.is_incomplete else "garbled", str(exc), sent=True) from exc
-        if root.tag == "Error":
-            raise StoreError(self._refusal(request, response))
         if not any(root.find(name) is not None for name in required):
             message = f"the response to {request.operation} is an unexpected document"
             raise NetworkError("garbled", message, sent=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.mutating_relay import Answer, MutatingRelay
 from tests.support.batch import (
     assert_stored,
     count_operations,
@@ -63,6 +65,26 @@ def test_each_file_is_sent_once(shell: Shell, sandbox: Sandbox, home: Path) -> N
     before = len(sandbox.requests)
     assert shell.run(*COMMAND).code == 0
     assert count_operations(sandbox, before) == {"list": 2}
+
+
+def test_a_customer_key_file_that_gets_another_key(shell: Shell, sandbox: Sandbox) -> None:
+    """It does when the first file was stored, before the extra processes read it: all objects have the first key."""
+    make_files(shell, *NAMES)
+    key = shell.folder / "key"
+    key.write_bytes(b"a" * 32)
+    key.chmod(0o600)
+
+    def write_another(answer: Answer) -> None:
+        if answer.operation == "put":
+            key.write_bytes(b"b" * 32)
+
+    with MutatingRelay(sandbox.port, write_another) as relay:
+        options = ("--sse-c-key-file", key, "--endpoint", relay.endpoint)
+        outcome = shell.run(*COMMAND, *options)
+    assert outcome.code == 0, outcome.err
+    sent = {value for one in sandbox.requests for name, value in one.headers if name.endswith("customer-key")}
+    assert sent == {b64encode(b"a" * 32).decode()}
+    assert len(stored_keys(sandbox)) == len(NAMES)
 
 
 def test_the_output_does_not_depend_on_the_process_that_sends_a_file(shell: Shell, sandbox: Sandbox) -> None:

@@ -12,11 +12,12 @@ import pytest
 from msgspec.structs import replace as replace_fields
 
 from obsup.api import upload_file
-from obsup.engine.job.connection import StoreSettings, customer_key_of
+from obsup.engine.job.connection import StoreSettings, connect, customer_key_of
 from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import BadConfiguration, Refused
 from obsup.model import Credentials, CustomerKey, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.interface import FixedCredentials
 from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.support.batch import count_operations
 from tests.support.in_process import Inside
@@ -327,6 +328,19 @@ def test_a_worker_with_another_customer_key(tmp_path: Path, make_file: MakeFile)
     assert customer_key_of(replace_fields(settings, customer_key_digest=key.digest)) == key
     with pytest.raises(BadConfiguration, match="has another key on this host"):
         customer_key_of(replace_fields(settings, customer_key_digest=CustomerKey(bytes(32)).digest))
+
+
+def test_a_customer_key_file_that_gets_another_key(sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The settings for other processes, those of a batch on this host too, require the key that was read first."""
+    key_file = make_file(32, "key")
+    key_file.chmod(0o600)
+    settings = StoreSettings("obs", sandbox.endpoint, customer_key_file=str(key_file))
+    keys = FixedCredentials(Credentials(sandbox.access_key, sandbox.secret_key))
+    used = connect(settings, sleep=lambda _: False, credentials=keys).worker_settings
+    connect(used, sleep=lambda _: False, credentials=keys)
+    key_file.write_bytes(bytes(32))
+    with pytest.raises(BadConfiguration, match="has another key on this host"):
+        connect(used, sleep=lambda _: False, credentials=keys)
 
 
 def test_the_api(sandbox: Sandbox) -> None:

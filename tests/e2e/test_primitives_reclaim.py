@@ -72,11 +72,16 @@ def test_abort_keeps_a_running_upload(inside: Inside, sandbox: Sandbox, source: 
     assert len(list(source.parent.glob("*.obsup.json"))) == 1
 
 
-def test_a_rejected_abort_keeps_everything(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "code"), [("error=403:AccessDenied", 77), ("error-in-200=AccessDenied", 69)]
+)
+def test_a_rejected_abort_keeps_everything(
+    inside: Inside, sandbox: Sandbox, source: Path, fault: str, code: int
+) -> None:
     """An upload that still exists must stay recorded here."""
     inside.run("init", source, "bucket/key", "--parts", "5")
-    sandbox.add_fault("error=403:AccessDenied,op=abort,times=always")
-    assert inside.run("abort", source, "bucket/key").code == 77
+    sandbox.add_fault(f"{fault},op=abort,times=always")
+    assert inside.run("abort", source, "bucket/key").code == code
     assert len(list(source.parent.glob("*.obsup.json"))) == 1
     assert len(list(started_uploads.find_open())) == 1
 

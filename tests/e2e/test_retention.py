@@ -265,6 +265,19 @@ def test_credentials_without_headobject(
     assert lock_of(sandbox)[0] == "COMPLIANCE"
 
 
+def test_a_retention_that_is_rejected_with_status_200(inside: Inside, sandbox: Sandbox, files: None) -> None:
+    """Stores that respond before they are done send <Error> with 200. HeadObject, not permitted, could show it."""
+    head, set_lock = (
+        f"{fault},times=always"
+        for fault in ("error=403:AccessDenied,op=head", "error-in-200=AccessDenied,op=set-retention")
+    )
+    for fault in ("object-lock=0", "ignore-lock", head, set_lock):
+        sandbox.add_fault(fault)
+    outcome = inside.run("upload", "small", "bucket/key", "--provider", "obs", *LOCK)
+    assert outcome.code == 69, outcome.err
+    assert "is complete and verified, but not locked" in outcome.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

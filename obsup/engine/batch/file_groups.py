@@ -285,7 +285,7 @@ def open_groups(
     if template.options.no_overwrite:
         return FileGroups(None)
     if template.executor == "threads" and context.limit is None:
-        return FileGroups(ExtraProcesses(request, context.connection.settings, context.stop), observe)
+        return FileGroups(ExtraProcesses(request, context.connection.worker_settings, context.stop), observe)
     if template.executor in LOCAL_EXECUTORS or pool.workers is None:
         return FileGroups(None)
     # A worker does not know what the driver knows of the file, or of the store at the end.

@@ -38,7 +38,7 @@ class StoreSettings(Value):
     ``customer_key_file`` is the file with an SSE-C key, ``copy_source_key_file`` that with the key of an object that is
     copied. ``max_parts`` is the part limit of this store, if it is less than the vendor's. ``headers`` are sent with
     every request. ``is_assumed``: neither the user nor the endpoint names the provider. ``store`` is the service that
-    the user names. ``customer_key_digest`` is what the SSE-C key of a worker must have, if it is not empty.
+    the user names. ``customer_key_digest`` is what the SSE-C key must have, if it is not empty.
     """
 
     provider: str
@@ -137,6 +137,11 @@ class Connection(Value):
     observe: events.Observer
     customer_key: CustomerKey | None = None
     learned: LearnedFacts = field(default_factory=LearnedFacts)
+
+    @property
+    def worker_settings(self) -> StoreSettings:
+        """The settings for other processes: each must find the same SSE-C key, although its file may get another."""
+        return replace(self.settings, customer_key_digest=self.customer_key_digest)
 
     @property
     def customer_key_digest(self) -> str:

@@ -309,7 +309,7 @@ def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> 
     request, connection = context.request, context.connection
     return RemoteWorkers(
         _open_backend(context),
-        replace(connection.settings, customer_key_digest=connection.customer_key_digest),
+        connection.worker_settings,
         signer=connection.signer if request.presign else None,
         rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,

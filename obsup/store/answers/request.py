@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import field
 
+from obsup.store.answers import xml
 from obsup.store.http.body import OpenBody
+from obsup.store.http.settings import Response
 from obsup.text import quoted
 from obsup.value import Value
 
@@ -38,6 +40,10 @@ class StoreRequest(Value):
     def is_success(self, status: int) -> bool:
         """Return whether *status* means success."""
         return 200 <= status < 300 or status in self.also_success
+
+    def is_done(self, response: Response) -> bool:
+        """Return whether *response* is a success: one with <Error> is none, whatever its status."""
+        return self.is_success(response.status) and not xml.is_error(response.body)
 
     @property
     def resource(self) -> str:

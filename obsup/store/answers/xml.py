@@ -112,6 +112,16 @@ def parse(body: bytes) -> Element:
     return root
 
 
+def is_error(body: bytes) -> bool:
+    """Return whether *body* is the document <Error>. Stores that respond before they are done send it with 200."""
+    if b"Error" not in body:
+        return False
+    try:
+        return parse(body).tag == "Error"
+    except BadXML:
+        return False
+
+
 def _allowed(match: re.Match[bytes]) -> bytes:
     """Return the replacement of a character or a reference; a reference to a valid character is kept."""
     text = match[0]
