@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import certifi
-from urllib3.util import create_urllib3_context
 
 from obsup.errors import BadConfiguration, WrongUsage, run_again
 from obsup.store.http.settings import ConnectionSettings
@@ -110,6 +109,7 @@ def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl
         context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.hostname_checks_common_name = False
     # Some systems' Python takes an older one from the configuration of OpenSSL.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     if trusted is None:
@@ -118,13 +118,6 @@ def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl
     elif not trusted.is_system:
         context.load_verify_locations(trusted.file, trusted.folder)
     _load_client_certificate(context, settings)
-    return context
-
-
-def trusting_context(trusted: TrustStore) -> ssl.SSLContext:
-    """Return a TLS context, as urllib3 creates it, that trusts the certificates of *trusted*. Raises OSError."""
-    context = create_urllib3_context()
-    context.load_verify_locations(trusted.file, trusted.folder)
     return context
 
 
@@ -154,6 +147,7 @@ def _load_client_certificate(context: ssl.SSLContext, settings: ConnectionSettin
         lambda: context.load_cert_chain(certificate, key, password=""),
         "no private key in PEM format, without a passphrase, that belongs to the certificate",
     )
+    context.post_handshake_auth = True  # some servers ask for it only when they know the path
 
 
 def _load(path: str, origin: str, load: Callable[[], None], wanted: str) -> None:

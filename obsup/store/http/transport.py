@@ -10,9 +10,10 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import partial
+from functools import cached_property, partial
 from http.client import HTTPException, IncompleteRead
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -33,20 +34,9 @@ from obsup.store.http.library_internals import (
 from obsup.store.http.network_errors import causes_of, network_error
 from obsup.store.http.proxy import SOCKS_SCHEMES, check_proxy, find_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
-from obsup.store.http.request_writer import (
-    BLOCK_BYTES,
-    head_of,
-    send_request,
-)
+from obsup.store.http.request_writer import head_of, send_request
 from obsup.store.http.settings import ConnectionSettings, Response, limited
-from obsup.store.http.tls_files import (
-    TrustStore,
-    check_tls_files,
-    describe_trust,
-    find_trust,
-    tls_context,
-    trusting_context,
-)
+from obsup.store.http.tls_files import check_tls_files, describe_trust, tls_context
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -87,60 +77,13 @@ class _HostPool(Value):
 
     pool: Any
     url: str
-    is_forwarded: bool
+    is_forwarded: bool = False
     proxy_secrets: tuple[str, ...] = ()
 
     @property
     def has_tunnel(self) -> bool:
         """Whether its connections are tunnels through a proxy."""
         return self.pool.proxy is not None and not self.is_forwarded
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter with large blocks, connections of this package, and unchanged paths."""
-
-    def __init__(self, settings: ConnectionSettings, trusted: TrustStore) -> None:
-        self._settings = settings
-        self._trusted = trusted
-        # Otherwise, urllib3 creates a context for each connection.
-        is_system = settings.verify_tls and trusted.is_system
-        self._context = {"ssl_context": tls_context(settings, os.environ)} if is_system else {}
-        self._shared_context: ssl.SSLContext | None = None
-        self._limits = settings.stall_timeout_s, settings.response_limit_s
-        self._pools = pool_classes(*self._limits)
-        super().__init__(pool_connections=4, pool_maxsize=settings.connections)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        kwargs = {**kwargs, **self._context}
-        super().init_poolmanager(connections, maxsize, block=block, blocksize=BLOCK_BYTES, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        # requests looks at the scheme of the store, and would not verify a proxy with TLS for a store without.
-        seen = "https:" if conn.scheme == "https" else url
-        super().cert_verify(conn, seen, verify, cert)  # type: ignore[no-untyped-call]
-        if verify and self._context:
-            conn.ca_certs = conn.ca_cert_dir = None
-        elif verify and conn.scheme == "https" and conn.proxy is None and cert is None:
-            # Otherwise, urllib3 reads all trusted certificates for each connection. A proxy has its own context, and a
-            # client certificate is loaded into that of each connection.
-            if self._shared_context is None:
-                self._shared_context = trusting_context(self._trusted)
-            conn.ca_certs = conn.ca_cert_dir = None
-            conn.conn_kw["ssl_context"] = self._shared_context
-        elif verify:
-            conn.ca_certs, conn.ca_cert_dir = self._trusted.file, self._trusted.folder
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if proxy.lower().startswith("https") and (self._settings.client_cert is not None or self._context):
-            kwargs["proxy_ssl_context"] = tls_context(self._settings, os.environ)
-        kwargs = {**kwargs, **self._context}
-        manager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
-        is_socks = proxy.lower().startswith(SOCKS_SCHEMES)
-        manager.pool_classes_by_scheme = (
-            pool_classes(*self._limits, through_socks=True) if is_socks else self._pools
-        )
-        return manager
 
 
 class Transport:
@@ -152,9 +95,7 @@ class Transport:
     def __init__(self, settings: ConnectionSettings) -> None:
         check_tls_files(settings, os.environ)
         self._settings = settings
-        self._trusted = find_trust(settings, os.environ)
-        self._adapter: Any = _Adapter(settings, self._trusted)
-        self._host_settings: dict[str, dict[str, Any]] = {}
+        self._adapter: Any = HTTPAdapter(pool_connections=4, pool_maxsize=settings.connections)
         self._pools: dict[str, _HostPool] = {}
         self._may_need_tls = True
         self._lasting_secrets: tuple[str, ...] = ()
@@ -238,43 +179,42 @@ class Transport:
                 return NetworkError("needs-tls", "the server closed the connection, and uses TLS", sent=False)
         return error
 
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """The context of all connections. Otherwise, urllib3 reads all trusted certificates for each connection."""
+        return tls_context(self._settings, os.environ)
+
     def _pool_of(self, root: str) -> _HostPool:
-        """Return the pool for *root*, created at the first request. Raises RequestException."""
+        """Return the pool for *root*, created at the first request. Raises BadConfiguration."""
         host = self._pools.get(root)
         if host is None or host.pool.pool is None:
-            settings = self._settings_for(root)
-            request = requests.Request("GET", root + "/").prepare()
-            pool = self._adapter.get_connection_with_tls_context(
-                request, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
-            )
-            self._adapter.cert_verify(pool, request.url, settings["verify"], settings["cert"])
-            proxy_secrets = () if pool.proxy is None else secrets_of_proxy(str(pool.proxy))
-            is_forwarded = pool.proxy is not None and root.startswith("http:")
-            host = self._pools[root] = _HostPool(
-                pool, settings["proxies"].get("all", root), is_forwarded, proxy_secrets
-            )
+            host = self._pools[root] = self._open_pool(root, self.proxy_of(root))
         return host
+
+    def _open_pool(self, root: str, proxy: str | None) -> _HostPool:
+        address, proxy_scheme, manager = urlsplit(root), "", self._adapter.poolmanager
+        if proxy is not None:
+            check_proxy(proxy)
+            proxy = proxy if "://" in proxy else f"http://{proxy}"
+            proxy_scheme = urlsplit(proxy).scheme
+            tls = {"proxy_ssl_context": self._tls} if proxy_scheme == "https" else {}
+            manager = self._adapter.proxy_manager_for(proxy, **tls)
+        manager.pool_classes_by_scheme = pool_classes(
+            self._settings.stall_timeout_s,
+            self._settings.response_limit_s,
+            through_socks=proxy_scheme in SOCKS_SCHEMES,
+        )
+        options = {"ssl_context": self._tls} if "https" in (address.scheme, proxy_scheme) else {}
+        pool = manager.connection_from_host(
+            address.hostname, address.port, address.scheme, pool_kwargs=options
+        )
+        if pool.proxy is None:
+            return _HostPool(pool, proxy or root)
+        return _HostPool(pool, str(proxy), address.scheme == "http", secrets_of_proxy(str(pool.proxy)))
 
     def proxy_of(self, url: str) -> str | None:
         """Return the URL of the proxy for requests to *url*, None without one."""
         return find_proxy(url, self._settings)
-
-    def _settings_for(self, root: str) -> dict[str, Any]:
-        """Return requests' proxies, verify and cert for *root*."""
-        if root not in self._host_settings:
-            settings, proxy = self._settings, self.proxy_of(root)
-            if proxy is not None:
-                check_proxy(proxy)
-            cert: Any = settings.client_cert
-            if settings.client_key is not None:
-                cert = settings.client_cert, settings.client_key
-            self._host_settings[root] = {
-                "proxies": {} if proxy is None else {"all": proxy},
-                # Never True: some versions of requests then share one context, with all that was ever trusted.
-                "verify": (self._trusted.file or self._trusted.folder) if settings.verify_tls else False,
-                "cert": cert,
-            }
-        return self._host_settings[root]
 
     def close(self) -> None:
         """Close all connections."""

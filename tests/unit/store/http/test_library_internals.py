@@ -31,9 +31,7 @@ CLASS_NAMES = [
     (urllib3.connectionpool.HTTPSConnectionPool, "_prepare_proxy"),
     (http.client.HTTPResponse, "_read_status"),
     (http.client.HTTPResponse, "_check_close"),
-    (requests.adapters.HTTPAdapter, "get_connection_with_tls_context"),
-    (requests.adapters.HTTPAdapter, "init_poolmanager"),
-    (requests.adapters.HTTPAdapter, "cert_verify"),
+    (requests.adapters.HTTPAdapter, "proxy_manager_for"),
 ]
 RESPONSE_FIELDS = [
     "_method",
