@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from obsup.sandbox.faults import FaultBook
 from obsup.sandbox.limits import Limits
@@ -54,7 +54,7 @@ class Sandbox:
         port: int = 0,
         buckets: Iterable[str] = (),
         faults: Iterable[str] = (),
-        limits: Limits | Mapping[str, int | float] | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
         access_key: str | None = None,
         secret_key: str | None = None,
         discard: bool = False,
@@ -75,7 +75,7 @@ class Sandbox:
                 disk=disk,
                 uploads=Uploads(disk.uploads_folder),
                 account=Account(self.access_key, self.secret_key, require_token),
-                limits=_limits_from(limits),
+                limits=limits if isinstance(limits, Limits) else replace(Limits(), **limits or {}),
                 faults=FaultBook(faults),
                 clock=clock,
                 custom_domains=dict(custom_domains or {}),
@@ -176,11 +176,6 @@ def _open_disk(stack: ExitStack, directory: Path | None, buckets: Iterable[str],
     for bucket in buckets:
         disk.make_bucket(bucket)
     return disk
-
-
-def _limits_from(given: Limits | Mapping[str, int | float] | None) -> Limits:
-    """Return Limits, or build them from field names. Raises TypeError for an unknown name."""
-    return given if isinstance(given, Limits) else replace(Limits(), **(given or {}))  # type: ignore[arg-type]
 
 
 def _tls_context(tls: tuple[Path, ...] | None) -> ssl.SSLContext | None:

@@ -38,7 +38,6 @@ from obsup.local.walk.reached_folders import find_reached
 from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import Entry, SourceRoot, Walk, can_collide, not_empty, root_of
 from obsup.model import Target
-from obsup.shard import Shard
 from obsup.text import quoted, shell_word
 
 PIPED = "-"
@@ -60,8 +59,8 @@ def run_batch(
 
     def work(session: Session) -> tuple[BatchReport, BatchSummary]:
         prefix, settings = options.resolve_prefix(target)
-        failed_list = _open_failed_list(batch)
-        resume = resume_command(sys.argv[1:])
+        path, resume = batch.failed_list, resume_command(sys.argv[1:])
+        failed_list = FailedList(path, batch.separator, batch.from_list) if path is not None else None
         batch_report = BatchReport(
             prefix, as_json=options.as_json, failed_list=failed_list, resume=resume, command=command
         )
@@ -98,11 +97,6 @@ def _carry_out(
     if command == "verify":
         return compare_batch(connection, request, report, observe=observe, stop=stop)
     return BatchUploader(connection, request, observe=observe, stop=stop, limit=session.limit).run(report)
-
-
-def _open_failed_list(batch: BatchOptions) -> FailedList | None:
-    path = batch.failed_list
-    return None if path is None else FailedList(path, batch.separator, batch.from_list)
 
 
 def check_usage(sources: Sequence[str], target: str, options: CommandOptions, batch: BatchOptions) -> None:
@@ -213,9 +207,11 @@ def batch_request(
 
     *piped_list* is what standard input contained if it was read already. *on_idle* is called while a list is awaited.
     """
-    walk = _share_of(_walk_of(batch), prefix, batch.shard)
+    walk, shard = _walk_of(batch), batch.shard
+    if shard is not None:  # the share of a key is the same on all machines
+        walk = replace(walk, is_ours=lambda name: shard.has(prefix.key + name))
     named, folder = options.checkpoint, options.checkpoint_dir
-    identity = batch_id(sources, from_list=batch.from_list, shard=batch.shard)
+    identity = batch_id(sources, from_list=batch.from_list, shard=shard)
     journal = named or journals.default_path(prefix, identity, folder)
     template = replace(options.request, source=NO_SOURCE, target=prefix)
     written = [*_written_files(options, batch).values(), journal]
@@ -231,11 +227,6 @@ def batch_request(
         lists_unstarted=batch.failed_list is not None,
         reports_requests=options.display.verbose or options.display.log_file is not None,
     )
-
-
-def _share_of(walk: Walk, prefix: Target, shard: Shard | None) -> Walk:
-    """Return the walk that finds only the files of *shard*: the share of a key is the same on all machines."""
-    return walk if shard is None else replace(walk, is_ours=lambda name: shard.has(prefix.key + name))
 
 
 def _without(walk: Walk, written: Iterable[Path]) -> Walk:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.run.requests import CommandOptions
-from obsup.cli.run.session import Session, run_upload_work
+from obsup.cli.run.session import Session, report_upload, run_command
 from obsup.engine.job.result import Result
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.local.source.command import CommandSource, command_digest
@@ -34,10 +34,12 @@ def run_piped(target: str, options: CommandOptions) -> int:
 
     keeps_parts = options.checkpoint is not None or options.checkpoint_dir is not None
     resume = resume_command(sys.argv[1:], is_piped=True, keeps_parts=keeps_parts)
-    return run_upload_work(options, work, name=_last_word(target), resume=resume)
+    return run_command(
+        "upload", options, work, report_upload, name=_last_word(target), resume=resume, is_transfer=True
+    )
 
 
-def run_command(target: str, command: Sequence[str], options: CommandOptions) -> int:
+def run_from_command(target: str, command: Sequence[str], options: CommandOptions) -> int:
     """Upload the output of *command* and return the exit code."""
     source = CommandSource(command)
     name = f"command:{command_digest(command)}"
@@ -45,7 +47,20 @@ def run_command(target: str, command: Sequence[str], options: CommandOptions) ->
     def work(session: Session) -> Result:
         return _upload(session, source, target, name=name, is_repeatable=True)
 
-    return run_upload_work(options, work, name=_last_word(target), forward_signal=source.signal)
+    return run_command(
+        "upload",
+        options,
+        work,
+        report_upload,
+        name=_last_word(target),
+        forward_signal=source.signal,
+        is_transfer=True,
+    )
+
+
+def _last_word(target: str) -> str:
+    """Return the last word of the key, which names the stream in the progress display."""
+    return target.rstrip("/").rpartition("/")[2]
 
 
 def _upload(session: Session, source: ByteSource, target: str, *, name: str, is_repeatable: bool) -> Result:
@@ -65,8 +80,3 @@ def _upload(session: Session, source: ByteSource, target: str, *, name: str, is_
         stop=session.stop,
         limit=session.limit,
     ).run()
-
-
-def _last_word(target: str) -> str:
-    """Return the last word of the key, which names the stream in the progress display."""
-    return target.rstrip("/").rpartition("/")[2]

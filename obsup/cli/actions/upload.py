@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from obsup.cli.run.requests import CommandOptions
-from obsup.cli.run.session import Session, run_upload_work
+from obsup.cli.run.session import Session, report_upload, run_command
 from obsup.engine.job.result import Result
 from obsup.engine.upload.uploader import Uploader
 
@@ -20,4 +20,4 @@ def run_upload(source: Path, target: str, options: CommandOptions) -> int:
             session.connect(settings), request, tally=session.tally, stop=session.stop, limit=session.limit
         ).run()
 
-    return run_upload_work(options, work, name=source.name)
+    return run_command("upload", options, work, report_upload, name=source.name, is_transfer=True)

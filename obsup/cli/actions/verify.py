@@ -8,7 +8,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from obsup.cli.display.display import DisplayOptions
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
@@ -31,16 +30,12 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
         context = session.context(settings, replace(options.request, source=source, target=resolved))
         identical = check_object(context, is_plan_given=is_plan_given)
         session.fields |= _fields(identical)
-        _print_match(f"{resolved} matches {quoted(source)}", identical, display)
+        if display.verbose or (sys.stderr.isatty() and not display.quiet):
+            text = f"{resolved} matches {quoted(source)}: {identical.info.size} bytes, verified by {identical.by}"
+            output.print_message(text)
         return "identical"
 
     return run_step("verify", options, work)
-
-
-def _print_match(text: str, identical: Identical, display: DisplayOptions) -> None:
-    """Print what matched, on a terminal or with -v."""
-    if display.verbose or (sys.stderr.isatty() and not display.quiet):
-        output.print_message(f"{text}: {identical.info.size} bytes, verified by {identical.by}")
 
 
 def _fields(identical: Identical) -> dict[str, Any]:

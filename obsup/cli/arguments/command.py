@@ -191,7 +191,9 @@ class _Documented(click.Command):
             formatter.write_text(text.sentence)
         if text.examples:
             with formatter.section("Examples"):
-                _write_lines(formatter, text.examples)
+                # Not wrapped: a command line that is wrapped cannot be copied.
+                for line in text.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
         for paragraph in text.details:
             formatter.write_paragraph()
             with formatter.indentation():
@@ -318,9 +320,3 @@ def _setting_error(exc: click.BadParameter, ctx: click.Context) -> ObsupError | 
     from obsup.cli.arguments.settings import invalid_setting
 
     return invalid_setting(exc, ctx)
-
-
-def _write_lines(formatter: click.HelpFormatter, lines: tuple[str, ...]) -> None:
-    """Write *lines* without wrapping: a command line that is wrapped cannot be copied."""
-    for line in lines:
-        formatter.write(f"{'':>{formatter.current_indent}}{line}\n")

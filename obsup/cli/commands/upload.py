@@ -68,9 +68,9 @@ def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_ru
         from obsup.cli.actions.dry_run import run_dry
 
         return run_dry(None, target, options_from(values))
-    from obsup.cli.actions.stream import run_command
+    from obsup.cli.actions.stream import run_from_command
 
-    return run_command(target, command, options_from(values, target))
+    return run_from_command(target, command, options_from(values, target))
 
 
 def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:

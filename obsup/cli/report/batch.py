@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import KEPT_CODES, failure_fields, refusal_fields, result_fields
@@ -18,7 +18,6 @@ from obsup.model import Target
 from obsup.text import quoted, shell_line, utf8_name
 from obsup.units import format_duration, format_size
 
-T = TypeVar("T")
 BatchCommand = Literal["upload", "verify"]
 # What a file is after the command succeeded, in words and in --json; and what it is not after a failure.
 _DONE: dict[BatchCommand, tuple[str, str, str]] = {
@@ -114,13 +113,13 @@ class BatchReport:
     def __call__(self, outcome: FileOutcome) -> None:
         """Print the file's JSON object, and add the file to the list if it failed or was not started."""
         if self._failed_list is not None and not (outcome.error is None and outcome.is_started):
-            self._write(self._failed_list.add, outcome)
+            self._write(partial(self._failed_list.add, outcome))
         if self._as_json and outcome.is_started:
-            self._write(output.print_json, self._fields(outcome))
+            self._write(partial(output.print_json, self._fields(outcome)))
 
-    def _write(self, write: Callable[[T], object], value: T) -> None:
+    def _write(self, write: Callable[[], object]) -> None:
         try:
-            write(value)
+            write()
         except LocalFailure as exc:
             if exc.what not in self._write_failures:
                 self._write_failures.add(exc.what)
@@ -155,12 +154,14 @@ class BatchReport:
     def finish(self, summary: BatchSummary) -> int:
         """Report the whole batch and return the exit code. A fully successful batch prints nothing as text."""
         if self._failed_list is not None:
-            self._write(partial(self._close, has_all=summary.is_walk_done), self._failed_list)
+            self._write(partial(self._close, self._failed_list, has_all=summary.is_walk_done))
         error = failure_of(summary, self._command)
         if error is not None:
             output.print_message(output.error_lines(error, resume=self._resume))
         if self._as_json:
-            self._write(output.print_json, summary_fields(summary, error, self._resume, self._command))
+            self._write(
+                partial(output.print_json, summary_fields(summary, error, self._resume, self._command))
+            )
         return summary.exit_code or (LocalFailure.exit_code if self._write_failures else 0)
 
 

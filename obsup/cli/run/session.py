@@ -156,33 +156,13 @@ def run_step(
     return run_command(command, options, work, report, resume=resume)
 
 
-def run_upload_work(
-    options: CommandOptions,
-    work: Callable[[Session], Result],
-    *,
-    name: str,
-    resume: ResumeCommand | None = None,
-    forward_signal: Callable[[int], None] | None = None,
-) -> int:
-    """Upload one object by *work*, report it, and return the exit code. The parameters are those of run_command."""
-
-    def report(session: Session, result: Result) -> int:
-        if options.as_json:
-            output.print_json(result_fields(result))
-        elif not options.display.quiet:
-            session.display.show_summary(summary(result))
-        return 0
-
-    return run_command(
-        "upload",
-        options,
-        work,
-        report,
-        name=name,
-        resume=resume,
-        forward_signal=forward_signal,
-        is_transfer=True,
-    )
+def report_upload(session: Session, result: Result) -> int:
+    """Report the upload of one object and return the exit code, as the *report* of ``run_command``."""
+    if session.options.as_json:
+        output.print_json(result_fields(result))
+    elif not session.options.display.quiet:
+        session.display.show_summary(summary(result))
+    return 0
 
 
 def _observed(display: Display, metrics: RunMetrics | None) -> Display:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from msgspec import field
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import FileContent, read_content
 from obsup.local.files.user_folders import default_config_path
-from obsup.local.platform.owners import distrust, exposure, is_trusted_owner, protect_command
+from obsup.local.platform.owners import exposure, is_trusted_owner, protect_command
 from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.local.platform.processes import split_command
 from obsup.options import kinds
@@ -122,7 +121,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         ) from exc
     if not content.is_regular:
         _pipes[config_path] = content
-    _require_own(content.status, config_path)
+    _require_own(content, config_path)
     config = _build(_parse(content.data, config_path), config_path)
     if any(one.secret_access_key or one.security_token for one in config.profiles.values()):
         _require_secret(content.status, config_path)
@@ -258,12 +257,12 @@ def _refuse_unknown(values: Mapping[str, object], known: Collection[str], *, tab
         )
 
 
-def _require_own(status: os.stat_result, path: Path) -> None:
+def _require_own(content: FileContent, path: Path) -> None:
     """Raise BadConfiguration if another user can have written the file."""
-    reason = distrust(status, str(path)) if stat.S_ISREG(status.st_mode) else ""
+    reason = content.distrust(path)
     if not reason:
         return
-    is_ours = is_trusted_owner(status.st_uid)
+    is_ours = is_trusted_owner(content.status.st_uid)
     raise BadConfiguration(
         f"the configuration file {path} is not used: {reason}",
         "Who can change it decides where your data goes, and which programs run",

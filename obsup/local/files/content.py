@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from obsup.local.platform.files import NO_WAIT, open_file
+from obsup.local.platform.owners import distrust
 from obsup.local.platform.streams import wait_readable
 
 # The writer of a pipe, for example a program in <(…), may ask a person for a password first.
@@ -26,6 +27,10 @@ class FileContent(NamedTuple):
     def is_regular(self) -> bool:
         """Whether it can be read again: not a pipe or a device."""
         return stat.S_ISREG(self.status.st_mode)
+
+    def distrust(self, path: Path) -> str:
+        """Return why the file at *path* is not trusted; "" if it is trusted, or not a regular file."""
+        return distrust(self.status, str(path)) if self.is_regular else ""
 
 
 def read_content(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import stat
 from pathlib import Path
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import read_content
-from obsup.local.platform.owners import distrust, exposure, protect_command
+from obsup.local.platform.owners import exposure, protect_command
 from obsup.local.platform.paths import key_file_command
 from obsup.model import CustomerKey
 
@@ -23,31 +22,31 @@ _HEX = re.compile(rb"[0-9A-Fa-f]+")
 def read_customer_key(path: Path) -> CustomerKey:
     """Return the SSE-C key in the file at *path*: raw bytes, hex or Base64. Raises BadConfiguration."""
     try:
-        data, status = read_content(path, MAX_FILE_BYTES, allow_pipe=True)
+        content = read_content(path, MAX_FILE_BYTES, allow_pipe=True)
     except OSError as exc:
         raise BadConfiguration(
             f"cannot read the SSE-C key file {path}", exc.strerror or "", run_again("fix the key file")
         ) from exc
-    reason = distrust(status, str(path)) if stat.S_ISREG(status.st_mode) else ""
+    reason = content.distrust(path)
     if reason:
         raise BadConfiguration(
             f"the SSE-C key file {path} is not used: {reason}",
             "Who can change it can choose a key that others know",
             NextStep("use a key file of your own, with mode 600"),
         )
-    reason = exposure(status, str(path))
+    reason = exposure(content.status, str(path))
     if reason:
         raise BadConfiguration(
             f"the SSE-C key file {path} is not used: {reason}",
             "Who can read the key can decrypt the objects",
             NextStep("run", command=protect_command(str(path))),
         )
-    for key in _readings(data):
+    for key in _readings(content.data):
         if len(key) in KEY_BYTES:
             return CustomerKey(key)
     sizes = " or ".join(map(str, KEY_BYTES))
     raise BadConfiguration(
-        f"the SSE-C key file {path} has {len(data)} bytes and is not a key",
+        f"the SSE-C key file {path} has {len(content.data)} bytes and is not a key",
         f"A key has {sizes} bytes; the file has them as they are, in hex or in Base64",
         NextStep(f"create a key with {key_file_command(KEY_BYTES[0])}"),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from msgspec import convert, field, to_builtins
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
 from obsup.local.files.content import read_content
 from obsup.local.files.existing import is_directory
-from obsup.local.platform.owners import distrust
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
@@ -85,10 +83,10 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
 def load(path: Path) -> ObjectReceipt:
     """Return the receipt at *path*. Raises BadConfiguration if it is missing or invalid."""
     try:
-        data, status = read_content(path, MAX_BYTES, allow_pipe=True)
-        reason = distrust(status, str(path)) if stat.S_ISREG(status.st_mode) else ""
+        content = read_content(path, MAX_BYTES, allow_pipe=True)
+        reason = content.distrust(path)
         if not reason:
-            return _from_fields(parse(data))
+            return _from_fields(parse(content.data))
         why = f"Another user can have written it: {reason}"
     except OSError as exc:
         why = exc.strerror or type(exc).__name__

@@ -151,7 +151,7 @@ class Disk:
             if entry is not None and (entry["size"], entry["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns):
                 return _object_from_json(bucket, key, entry)
             with path.open("rb") as file:
-                etag = hashlib.file_digest(file, _new_md5).hexdigest()
+                etag = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             return StoredObject(bucket, key, stat.st_size, etag, stat.st_mtime)
 
     def open(self, bucket: str, key: str) -> BinaryIO:
@@ -277,7 +277,3 @@ def _object_from_json(bucket: str, key: str, entry: dict[str, Any]) -> StoredObj
         checksums=entry["checksums"],
         attributes=Attributes(**entry["attributes"]),
     )
-
-
-def _new_md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)
