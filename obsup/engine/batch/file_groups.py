@@ -9,7 +9,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -59,19 +59,21 @@ JOBS_PER_CALL = 4
 _EXPECTED = (BrokenExecutor, CancelledError, ImportError, ObsupError, OSError)
 
 
-class GroupWorkers(Protocol):
-    """Other processes that upload groups. ``is_open``: they accept groups, and small files are left to them."""
+class GroupWorkers:
+    """Other processes that upload groups; here, none. ``is_open``: small files are left to them."""
 
-    is_open: bool
+    is_open = False
 
     def start(self, waiting: int) -> None:
         """Start the processes if *waiting* files are enough for that. Returns before they accept groups."""
 
-    def group_size(self, waiting: int, in_flight: int) -> int:
+    def group_size(self, waiting: int, in_flight: int) -> int:  # noqa: ARG002 - for those that have processes
         """Return how many of *waiting* files the next group may have, with *in_flight* groups; 0 for no group yet."""
+        return 0
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:
         """Submit a group; *jobs* is the total of files in flight. Raises BrokenExecutor."""
+        raise NotImplementedError
 
     def note_failure(self) -> None:
         """React to a group that failed as a whole."""
@@ -84,34 +86,29 @@ class GroupWorkers(Protocol):
 
 
 class FileGroups:
-    """Groups of small files at other processes. Only the driver's thread may use it; ``in_flight`` are the groups."""
+    """Groups of small files at *workers*. Only the driver's thread may use it; ``in_flight`` are the groups."""
 
-    def __init__(self, workers: GroupWorkers | None, observe: events.Observer = events.ignore) -> None:
-        self._workers = workers
+    def __init__(self, workers: GroupWorkers, observe: events.Observer = events.ignore) -> None:
+        self.workers = workers
         self._observe = observe
         self._is_noted = False
         self.in_flight: dict[Future[GroupResult], tuple[PendingFile, ...]] = {}
 
-    @property
-    def is_open(self) -> bool:
-        """Whether small files are left to the other processes."""
-        return self._workers is not None and self._workers.is_open
-
     def submit(self, pending: deque[PendingFile], jobs: Callable[[], int]) -> Future[GroupResult] | None:
         """Submit the next files of *pending*. Return None if they accept no other group now, or none at all."""
-        if self._workers is None or not pending:
+        if not pending:
             return None
-        self._workers.start(len(pending))
-        max_files = self._workers.group_size(len(pending), len(self.in_flight))
+        self.workers.start(len(pending))
+        max_files = self.workers.group_size(len(pending), len(self.in_flight))
         if not max_files:
             return None
         files = take_files(pending, min(max_files, MAX_GROUP_FILES), MAX_GROUP_BYTES)
         try:
-            future = self._workers.submit(tuple(files), jobs())
+            future = self.workers.submit(tuple(files), jobs())
         except BrokenExecutor:
             pending.extendleft(reversed(files))
-            self._workers.note_failure()
-            self._workers.is_open = False
+            self.workers.note_failure()
+            self.workers.is_open = False
             return None
         self.in_flight[future] = tuple(files)
         return future
@@ -123,12 +120,11 @@ class FileGroups:
 
         All its files are if the group failed, because its process died for example: this process reports what fails.
         """
-        assert self._workers is not None
         files = self.in_flight.pop(future)
         failure = CancelledError() if future.cancelled() else future.exception()
         if failure is not None:
             self._note_unexpected(failure)
-            self._workers.note_failure()
+            self.workers.note_failure()
             left.extend(files)
             return ()
         result = future.result()
@@ -146,18 +142,9 @@ class FileGroups:
         text = f"a group of small files failed with {type(failure).__name__}: its files are sent one by one"
         self._observe(events.Noted(text))
 
-    def forward_stop(self) -> None:
-        """Stop the processes if the batch was stopped."""
-        if self._workers is not None:
-            self._workers.forward_stop()
 
-    def close(self, *, wait: bool) -> None:
-        if self._workers is not None:
-            self._workers.close(wait=wait)
-
-
-class ExtraProcesses:
-    """GroupWorkers that are more Python processes on this machine.
+class ExtraProcesses(GroupWorkers):
+    """More Python processes on this machine.
 
     They are started once enough small files wait, and only if they share nothing with the driver except the number of
     files in flight: a rate limit, or one file at a time, needs a single process. Measured on two idle cores with 10,000
@@ -172,7 +159,6 @@ class ExtraProcesses:
         self._setup = _worker_setup(request, settings, max(1, jobs // self._count))
         self._pool: ProcessPool | None = None
         self._starting: list[Future[None]] = []
-        self.is_open = False
 
     def start(self, waiting: int) -> None:
         if self._pool is not None or self._count < 2 or waiting < MIN_FILES:
@@ -216,10 +202,11 @@ class ExtraProcesses:
         self._pool.close(wait=wait)
 
 
-class RemoteGroups:
-    """GroupWorkers that are the workers of the pool: local processes, Dask, MPI. Each call sends the files of a group.
+class RemoteGroups(GroupWorkers):
+    """The workers of the pool: local processes, Dask, MPI. Each call sends the files of a group.
 
-    They wait for full groups, because each costs the driver about the same, unless a worker has nothing to do.
+    They wait for full groups, because each costs the driver about the same, unless a worker has nothing to do. After a
+    stop, a group ends within the grace period, or counts as unfinished. The pool closes them.
     """
 
     is_open = True
@@ -238,9 +225,6 @@ class RemoteGroups:
         jobs = 1 if workers.is_local else JOBS_PER_CALL
         self._setup = pickle.dumps(_worker_setup(request, workers.settings, jobs))
 
-    def start(self, waiting: int) -> None:
-        """See GroupWorkers."""
-
     def group_size(self, waiting: int, in_flight: int) -> int:
         """See GroupWorkers: one group in progress and one waiting per worker, fewer after throttling."""
         if in_flight >= self._limit():
@@ -252,21 +236,11 @@ class RemoteGroups:
         return MAX_GROUP_FILES if waiting >= MAX_GROUP_FILES or not in_flight else 0
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:  # noqa: ARG002 - one at a time
-
         def make_call(rate: Rate | None, is_local: bool) -> WorkerCall:
             task = GroupTask(self._setup, files, rate, is_local)
             return upload_group_remotely, task if self._signer is None else _signed(task, self._signer)
 
         return self._workers.submit(make_call)
-
-    def note_failure(self) -> None:
-        """See GroupWorkers: the next group may have another worker."""
-
-    def forward_stop(self) -> None:
-        """See GroupWorkers: a group ends within the grace period, or counts as unfinished."""
-
-    def close(self, *, wait: bool) -> None:
-        """See GroupWorkers: the pool closes its workers."""
 
 
 def _signed(task: GroupTask, signer: SmallFileSigner) -> GroupTask:
@@ -283,14 +257,14 @@ def open_groups(
     template = request.shared.template
     # With --no-overwrite, an object that exists may be our own whose response was lost. Only its sender can tell.
     if template.options.no_overwrite:
-        return FileGroups(None)
+        return FileGroups(GroupWorkers())
     if template.executor == "threads" and context.limit is None:
         return FileGroups(ExtraProcesses(request, context.connection.worker_settings, context.stop), observe)
     if template.executor in LOCAL_EXECUTORS or pool.workers is None:
-        return FileGroups(None)
+        return FileGroups(GroupWorkers())
     # A worker does not know what the driver knows of the file, or of the store at the end.
     if template.verify_source or locks_later(context) or (template.presign and _looks_at_objects(context)):
-        return FileGroups(None)
+        return FileGroups(GroupWorkers())
     signer = SmallFileSigner(context, request.shared) if template.presign else None
     return FileGroups(RemoteGroups(request, pool.workers, pool.small_file_limit, signer), observe)
 

@@ -141,7 +141,7 @@ def test_the_files_of_a_group_that_failed_are_left_to_the_driver(
     assert groups.collect(future, pending, left) == ()
     assert [one.file.name for one in left] == ["a", "b"]
     assert not pending
-    assert groups.is_open
+    assert groups.workers.is_open
 
 
 def test_a_group_is_submitted_although_no_worker_is_there(sandbox: Sandbox, batch: BatchRequest) -> None:
