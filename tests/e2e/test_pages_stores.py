@@ -24,6 +24,7 @@ from obsup.store.answers.failure_table import classify
 from obsup.units import GIB, parse_size
 from tests.support.readme import STORES_PAGE, block, blocks
 from tests.support.shell import Shell
+from tests.tools.store_sections import EXAMPLES
 
 ACCOUNT = "0123456789abcdef" * 2
 
@@ -135,7 +136,7 @@ def test_a_file_or_stream_that_the_service_cannot_hold(name: str) -> None:
 @pytest.mark.parametrize("name", STORES)
 def test_the_answers_to_too_many_requests_are_waited_for(name: str) -> None:
     """Whatever their status is."""
-    for status, code in STORES[name].throttling:
+    for status, code in EXAMPLES[name].throttling:
         refused = Refusal(operation="UploadPart", resource="bucket/key", status=status, code=code)
         assert classify(StoreError(refused)).action is Action.SLOW_DOWN, code
 
