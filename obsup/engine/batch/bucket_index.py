@@ -1,53 +1,95 @@
-"""Index of the objects below a prefix, listed a thousand per request instead of one request per object."""
+"""Index of the objects below a prefix, listed a thousand per request instead of one request per object.
+
+A list is as slow as its round trips, so several ranges of keys are listed at once.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from obsup import events
 from obsup.errors import ObsupError
+from obsup.local.processes.executors import InlineExecutor, open_threads
 from obsup.local.state.table import open_table
-from obsup.model import StoredObject, Target
+from obsup.model import ObjectPage, StoredObject, Target
 from obsup.store.interface import ObjectStore
 
 # Credentials that may write but not list are common. Any other error of a list request would hit every file.
 LISTING_DENIED_CODES = ("AccessDenied", "Forbidden", "MethodNotAllowed", "NotImplemented")
 
 
+@dataclass(slots=True)
+class _KeyRange:
+    """The keys up to *end*, or to the end of the list if that is empty, that follow those of the range before.
+
+    Its list continues after *marker*, and has reached *last_key*.
+    """
+
+    marker: str
+    end: bytes
+    pages: int = 0
+    last_key: bytes = b""
+    is_complete: bool = False
+
+
 class BucketIndex:
-    """The objects that were listed so far. A list in key order may end before the last object."""
+    """The objects that were listed so far. A list in key order may end before the last object of its range."""
 
     def __init__(self, table: sqlite3.Connection) -> None:
         self._table = table
-        self._last_key = ""
-        self._is_complete = False
+        self._ranges: list[_KeyRange] = []
+        self._ends: list[bytes] = []
+        self._has_objects = False
 
-    def read(self, store: ObjectStore, prefix: Target, *, max_pages: int) -> None:
-        """List the objects below *prefix*, at most *max_pages* pages. Raises ObsupError."""
-        marker = ""
-        for _ in range(max_pages):
-            page = store.list_objects(prefix.bucket, prefix.key, marker)
-            rows = [
-                (one.key.encode("utf-8", "surrogateescape"), one.size, one.etag, one.last_modified)
-                for one in page.objects
-            ]
-            self._table.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)", rows)
-            if page.objects:
-                self._last_key = page.objects[-1].key
-            if page.marker is None:
-                self._is_complete = True
-                return
-            marker = page.marker
+    def read(self, store: ObjectStore, prefix: Target, boundaries: Sequence[str], *, max_pages: int) -> None:
+        """List the objects below *prefix*, at most *max_pages* pages of each range. Raises ObsupError.
+
+        The sorted keys *boundaries* are the last ones of all ranges but the last.
+        """
+        self._ends = [key.encode() for key in boundaries]
+        markers, ends = ("", *boundaries), (*self._ends, b"")
+        self._ranges = [_KeyRange(*pair) for pair in zip(markers, ends, strict=True)]
+        count = len(self._ranges)
+        with open_threads(count, "list") if count > 1 else InlineExecutor() as lists:
+            waiting = list(self._ranges)
+            in_flight: dict[Future[ObjectPage], _KeyRange] = {}
+            while waiting or in_flight:
+                for one in waiting:
+                    in_flight[lists.submit(store.list_objects, prefix.bucket, prefix.key, one.marker)] = one
+                done = wait(in_flight, return_when=FIRST_COMPLETED).done
+                pages = [(in_flight.pop(future), future.result()) for future in done]
+                waiting = [one for one, page in pages if self._add(one, page) and one.pages < max_pages]
+
+    def _add(self, key_range: _KeyRange, page: ObjectPage) -> bool:
+        """Add one page of a range; return whether others follow."""
+        rows = [(_encoded(one.key), one.size, one.etag, one.last_modified) for one in page.objects]
+        self._table.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)", rows)
+        if rows:
+            self._has_objects = True
+            key_range.last_key = rows[-1][0]
+        key_range.pages += 1
+        key_range.is_complete = page.marker is None or bool(
+            key_range.end and key_range.last_key >= key_range.end
+        )
+        key_range.marker = page.marker or ""
+        return not key_range.is_complete
 
     def covers(self, key: str) -> bool:
         """Return whether *key* would be in this index if the object existed."""
-        return self._is_complete or key.encode() <= self._last_key.encode("utf-8", "surrogateescape")
+        encoded = key.encode()
+        if not self._ranges:
+            return False
+        one = self._ranges[bisect_left(self._ends, encoded)]
+        return one.is_complete or encoded <= one.last_key
 
     def find(self, key: str) -> StoredObject | None:
         """Return the listed object, or None."""
-        if not self._last_key:
+        if not self._has_objects:
             return None
         row = self._table.execute(
             "SELECT size, etag, last_modified FROM object WHERE key = ?", (key.encode(),)
@@ -64,16 +106,16 @@ def empty_index() -> Iterator[BucketIndex]:
 
 @contextmanager
 def open_bucket_index(
-    store: ObjectStore, prefix: Target, *, max_pages: int, observe: events.Observer
+    store: ObjectStore, prefix: Target, boundaries: Sequence[str], *, max_pages: int, observe: events.Observer
 ) -> Iterator[BucketIndex]:
-    """Yield the index of the objects below *prefix*.
+    """Yield the index of the objects below *prefix*. *boundaries* and *max_pages* as in ``BucketIndex.read``.
 
     If listing is not permitted, the index covers no key and a note is reported. Raises ObsupError.
     """
     with _open_table() as table:
         index = BucketIndex(table)
         try:
-            index.read(store, prefix, max_pages=max_pages)
+            index.read(store, prefix, boundaries, max_pages=max_pages)
         except ObsupError as exc:
             if exc.refusal is None or exc.refusal.code not in LISTING_DENIED_CODES:
                 raise
@@ -84,6 +126,10 @@ def open_bucket_index(
                 )
             )
         yield index
+
+
+def _encoded(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def _open_table() -> AbstractContextManager[sqlite3.Connection]:

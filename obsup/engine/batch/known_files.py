@@ -27,7 +27,9 @@ from obsup.text import quoted
 Decision = Literal["skip", "look", "compare", "send"]
 """Skip the file; skip it if HeadObject shows the recorded object; send it unless its object is identical; send it."""
 
-# One page lists 1,000 objects. If the prefix holds far more objects than the journal has files, the rest of the list
+# The journal divides the keys into at most so many ranges, of full pages, whose lists are read at once.
+MAX_RANGES, PAGE_FILES = 16, 1000
+# One page lists 1,000 objects. If a range holds far more objects than the journal has files, the rest of its list
 # is not read, and the files behind its end cost a HeadObject each.
 MIN_LISTED_PAGES = 10
 LISTED_PAGES_PER_1000_FILES = 3
@@ -163,11 +165,15 @@ def open_known_files(
     Raises CheckpointUnwritable if the user named a journal that cannot be written, and what listing raises.
     """
     journal = _open_journal(request, observe)
-    known_count = journal.known if journal is not None else 0
-    max_pages = MIN_LISTED_PAGES + LISTED_PAGES_PER_1000_FILES * known_count // 1000
     store, prefix = connection.store, request.shared.prefix
+    known_count = journal.known if journal is not None else 0
+    range_files = PAGE_FILES * max(1, -(-known_count // (MAX_RANGES * PAGE_FILES)))
+    names = journal.names(range_files) if journal is not None else []
+    max_pages = MIN_LISTED_PAGES + LISTED_PAGES_PER_1000_FILES * min(range_files, known_count) // 1000
     try:
-        with open_bucket_index(store, prefix, max_pages=max_pages, observe=observe) as index:
+        with open_bucket_index(
+            store, prefix, [prefix.key + name for name in names], max_pages=max_pages, observe=observe
+        ) as index:
             key_digest = connection.customer_key_digest
             yield KnownFiles(request, store.dialect, index, journal, observe, customer_key_digest=key_digest)
     finally:

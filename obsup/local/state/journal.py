@@ -13,6 +13,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,16 @@ class Journal:
         """Yield the last entry of each file."""
         rows = self._index.execute("SELECT line FROM entry") if self._index is not None else ()
         yield from filter(None, (_decode(line) for (line,) in rows))
+
+    def names(self, step: int) -> list[str]:
+        """Return every *step*-th name, in the order of their bytes."""
+        if self._index is None:
+            return []
+        try:
+            rows = self._index.execute("SELECT name FROM entry ORDER BY name")
+            return [name.decode() for (name,) in islice(rows, step - 1, None, step)]
+        except sqlite3.Error:
+            return []  # as in ``find``
 
     def add(self, *entries: JournalEntry) -> None:
         """Append entries. Raises CheckpointUnwritable once; after that, nothing is appended."""

@@ -1,0 +1,92 @@
+"""The list of a bucket in ranges of keys, which are read at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from obsup import events
+from obsup.engine.batch.bucket_index import open_bucket_index
+from obsup.errors import Denied, Refusal
+from obsup.model import ObjectPage, StoredObject, Target
+
+PREFIX = Target("s3", "http://store", "bucket", "p/")
+PAGE = 3
+
+
+class PagedStore:
+    """A store that lists *keys*, at most PAGE per page. ``markers`` are those of all requests."""
+
+    def __init__(self, keys: set[str], at_once: int = 1) -> None:
+        self.keys = sorted(keys, key=str.encode)
+        self.markers: list[str] = []
+        self._meeting = threading.Barrier(at_once)
+
+    def list_objects(self, _bucket: str, prefix: str, marker: str) -> ObjectPage:
+        """Return one page, of the first requests only once as many have begun as should be sent at once."""
+        self.markers.append(marker)
+        if len(self.markers) <= self._meeting.parties:
+            self._meeting.wait(10)
+        found = [key for key in self.keys if key.startswith(prefix) and key.encode() > marker.encode()]
+        page = tuple(StoredObject(key, 1, "etag", "") for key in found[:PAGE])
+        return ObjectPage(page, page[-1].key if len(found) > PAGE else None)
+
+
+def names(*numbers: int) -> list[str]:
+    """Return the keys with these numbers."""
+    return [f"p/{number:02}" for number in numbers]
+
+
+@given(
+    st.sets(st.text("aé\U0001f600/", min_size=1, max_size=4)), st.sets(st.text("aé/", min_size=1, max_size=3))
+)
+def test_ranges_find_what_one_list_finds(stored: set[str], boundaries: set[str]) -> None:
+    """Wherever the boundaries are: the journal may have other keys than the bucket."""
+    store: Any = PagedStore({f"p/{key}" for key in stored})
+    ends = sorted((f"p/{key}" for key in boundaries), key=str.encode)
+    with open_bucket_index(store, PREFIX, ends, max_pages=100, observe=events.ignore) as index:
+        for key in (*store.keys, *ends, "p/zzz"):
+            assert index.covers(key)
+            assert (index.find(key) is not None) == (key in store.keys)
+
+
+def test_the_lists_of_ranges_are_read_at_once() -> None:
+    """Each begins behind the last key of the range before."""
+    store: Any = PagedStore(set(names(*range(12))), at_once=3)
+    with open_bucket_index(store, PREFIX, names(3, 7), max_pages=100, observe=events.ignore) as index:
+        assert all(index.find(key) for key in store.keys)
+    assert sorted(store.markers[:3]) == ["", "p/03", "p/07"]
+
+
+def test_a_range_with_too_many_objects_is_not_listed_to_its_end() -> None:
+    """The keys behind its last page are not covered; those of other ranges are."""
+    store: Any = PagedStore({*names(1, 2), *(f"p/03{letter}" for letter in "abcdefghijk"), "p/09"})
+    with open_bucket_index(store, PREFIX, names(2, 8), max_pages=2, observe=events.ignore) as index:
+        assert [index.covers(key) for key in ("p/01", "p/03f", "p/03g", "p/08", "p/09", "p/10")] == [
+            True,
+            True,
+            False,
+            False,
+            True,
+            True,
+        ]
+    assert len(store.markers) == 4
+
+
+def test_a_list_that_is_denied_covers_nothing() -> None:
+    """Each file in the journal costs one request, as a note says."""
+
+    class Denying:
+        def list_objects(self, *_arguments: str) -> ObjectPage:
+            raise Denied("no", refusal=Refusal("ListObjects", "bucket", 403, "AccessDenied"))
+
+    store: Any = Denying()
+    observed: list[events.Event] = []
+    with open_bucket_index(store, PREFIX, names(2), max_pages=2, observe=observed.append) as index:
+        assert not index.covers("p/01")
+        assert index.find("p/01") is None
+    (note,) = observed
+    assert isinstance(note, events.Noted)
