@@ -20,10 +20,10 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, SubmitPart, dispatch
-from obsup.engine.send.part import PartToSend, send_part
+from obsup.engine.send.part import PartToSend
 from obsup.engine.send.sender import PartSender
 from obsup.engine.send.whole_object import put_elsewhere, put_file
-from obsup.engine.send.workers import check_workers
+from obsup.engine.send.workers import check_workers, submit_to
 from obsup.local.processes.executors import InlineExecutor, open_executor, open_threads
 from obsup.model import Receipt, SourceStat, Stored, Target
 from obsup.store.http.body import BodyDigests, OpenBody
@@ -118,36 +118,23 @@ class Pool:
             self.workers.close(wait=wait)
 
 
-class _PoolSender:
-    """A PartSender whose workers are there before the first upload."""
-
-    def prepare(self, context: UploadContext) -> None:
-        """See PartSender."""
-
-    def release(self) -> None:
-        """See PartSender."""
-
-
-class InlineSender(_PoolSender):
-    """A PartSender that sends in the calling thread, which is one of the pool's own."""
+class InlineSender(PartSender):
+    """Sends in the calling thread, which is one of the pool's own."""
 
     def send_parts(
         self,
         context: UploadContext,
-        tally: ProgressTally,  # noqa: ARG002 - part of the protocol
+        tally: ProgressTally,  # noqa: ARG002 - for other senders
         parts: Iterator[PartToSend],
         on_receipt: OnReceipt,
     ) -> None:
         """See PartSender. A small file has parts only if an earlier run left a multipart upload."""
-        send = _submit_to(InlineExecutor(), context)
+        send = submit_to(InlineExecutor(), context)
         dispatch(parts, send, window=lambda: 1, stop=context.stop, on_receipt=on_receipt)
 
-    def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
-        return put_file(context, stat)
 
-
-class SharedSender(_PoolSender):
-    """A PartSender whose workers are shared by many uploads.
+class SharedSender(PartSender):
+    """Has workers that are shared by many uploads.
 
     *submit_for* returns the function that submits the parts of one upload; *put* sends a whole file.
     """
@@ -191,7 +178,7 @@ def _local_pool(request: UploadRequest) -> Pool:
     probe = ConcurrencyProbe(most=request.max_jobs) if request.probes_jobs else None
     shares = FairShare(ConcurrencyLimit(request.max_jobs, probe=probe))
     executor = open_executor(request.executor, request.max_jobs)
-    sender = SharedSender(shares, lambda context, _tally: _submit_to(executor, context))
+    sender = SharedSender(shares, lambda context, _tally: submit_to(executor, context))
     small = (executor, InlineSender())
     if isinstance(executor, InlineExecutor):
         return Pool(shares, small=small, large=(executor, sender), max_large_files=1)
@@ -238,9 +225,3 @@ def _wait_for(future: Future[T], stop: StopSignal) -> T:
     while not wait([future], timeout=POLL_S).done:
         stop.check_in_flight()
     return future.result()
-
-
-def _submit_to(executor: Executor, context: UploadContext) -> SubmitPart:
-    return partial(
-        executor.submit, partial(send_part, store=context.store, send_options=context.send_options)
-    )

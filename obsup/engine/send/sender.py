@@ -1,9 +1,9 @@
-"""Send the parts of an upload, or its whole file in one request: the interface, and the sender of a single upload."""
+"""Send the parts of an upload, or its whole file in one request: the base class, and the sender of a single upload."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.progress import ProgressTally
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obsup.engine.send.workers import Workers
 
 
-class PartSender(Protocol):
+class PartSender:
     """Sends the parts of uploads. A batch shares one sender; a single upload has its own."""
 
     def prepare(self, context: UploadContext) -> None:
@@ -33,13 +33,15 @@ class PartSender(Protocol):
         on_receipt: Callable[[Receipt], None],
     ) -> None:
         """Send all *parts*; call *on_receipt* for each stored part, in the calling thread. Raises as ``dispatch``."""
+        raise NotImplementedError
 
     def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
         """Put the file with the identity *stat* in one request and verify the object. Raises as ``put_whole``."""
+        return put_file(context, stat)
 
 
-class DedicatedSender:
-    """A PartSender that opens workers for one upload, as many as its request asks for."""
+class DedicatedSender(PartSender):
+    """Opens workers for one upload, as many as its request asks for."""
 
     def __init__(self) -> None:
         self._workers: Workers | None = None
@@ -65,7 +67,3 @@ class DedicatedSender:
 
         workers, self._workers = self._workers or open_workers(context), None
         send_with_workers(workers, context, tally, parts, on_receipt)
-
-    def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
-        """See PartSender. Sends in the calling thread."""
-        return put_file(context, stat)

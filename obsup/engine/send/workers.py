@@ -3,62 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from functools import partial
-from typing import Protocol
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS, check_spec
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
-from obsup.engine.send.dispatcher import dispatch
+from obsup.engine.send.dispatcher import SubmitPart, dispatch
 from obsup.engine.send.part import PartToSend, send_part
 from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.processes.executors import open_executor
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt
 from obsup.text import without_password
+from obsup.value import Value
 
 
-class Workers(Protocol):
-    """Sends parts."""
+class Workers(Value):
+    """What sends parts, ``size()`` at once now. ``close`` waits for parts in flight only if *wait*."""
 
-    @property
-    def size(self) -> int:
-        """How many parts are sent at once now."""
-
-    def send(self, part: PartToSend) -> Future[Receipt]:
-        """Submit the part; the future returns its receipt."""
-
-    def close(self, *, wait: bool) -> None:
-        """Release the workers; wait for parts in flight only if *wait*."""
+    size: Callable[[], int]
+    send: SubmitPart
+    close: Callable[..., None]
 
 
-class LocalWorkers:
-    """Threads of this process, or the calling thread; they share the store, the rate limit and the stop signal."""
-
-    def __init__(self, executor: Executor, size: int, run: Callable[[PartToSend], Receipt]) -> None:
-        self.size = size
-        self._executor = executor
-        self._run = run
-
-    def send(self, part: PartToSend) -> Future[Receipt]:
-        return self._executor.submit(self._run, part)
-
-    def close(self, *, wait: bool) -> None:
-        self._executor.shutdown(wait=wait, cancel_futures=True)
+def submit_to(executor: Executor, context: UploadContext) -> SubmitPart:
+    """Return the function that submits parts to threads of this process, or sends them in the calling thread."""
+    send = partial(send_part, store=context.store, send_options=context.send_options)
+    return partial(executor.submit, send)
 
 
 def open_workers(context: UploadContext) -> Workers:
     """Return the workers that the request asks for. Raises as ``open_remote_workers`` does."""
     request = context.request
     if request.executor in LOCAL_EXECUTORS:
-        run = partial(send_part, store=context.store, send_options=context.send_options)
-        return LocalWorkers(open_executor(request.executor, request.max_jobs), request.max_jobs, run)
+        executor, jobs = open_executor(request.executor, request.max_jobs), request.max_jobs
+        close = partial(executor.shutdown, cancel_futures=True)
+        return Workers(lambda: jobs, submit_to(executor, context), close)
     from obsup.engine.send.remote_workers import open_remote_workers
 
-    return open_remote_workers(context, observe=context.observe)
+    remote = open_remote_workers(context, observe=context.observe)
+    return Workers(lambda: remote.size, remote.send, remote.close)
 
 
 def send_with_workers(
@@ -70,9 +57,10 @@ def send_with_workers(
 ) -> None:
     """Send all *parts* with *workers*, and close them. See ``PartSender.send_parts``."""
     try:
-        probe = ConcurrencyProbe(most=workers.size) if context.request.probes_jobs else None
+        size = workers.size()
+        probe = ConcurrencyProbe(most=size) if context.request.probes_jobs else None
         concurrency = ConcurrencyLimit(
-            max(1, workers.size), probe=probe, follow=None if probe is not None else lambda: workers.size
+            max(1, size), probe=probe, follow=workers.size if probe is None else None
         )
         with tally.observed_by(concurrency):
             dispatch(
