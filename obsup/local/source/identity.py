@@ -186,11 +186,13 @@ def check_readable(path: Path) -> None:
         raise unreadable(path, exc) from exc
 
 
-def unreadable(path: Path, exc: OSError) -> SourceUnreadable:
-    """Return the error for a source that cannot be opened."""
+def unreadable(path: Path | str, why: OSError | ValueError | str) -> SourceUnreadable:
+    """Return the error for a source that cannot be read; a ValueError is that of a name that no file can have."""
+    if isinstance(why, ValueError):
+        why = OSError(errno.EINVAL, "")
     return SourceUnreadable(
-        f"cannot read {quoted(path)}",
-        explain(exc),
+        f"cannot read {quoted(Path(path))}",
+        explain(why) if isinstance(why, OSError) else why,
         NextStep("check the path and its permissions"),
     )
 

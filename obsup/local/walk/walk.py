@@ -6,7 +6,6 @@ error.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat as stat_module
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
-from obsup.local.platform.files import explain, is_link, stat_entry, stat_path
+from obsup.local.platform.files import is_link, stat_entry, stat_path
 from obsup.local.platform.files import scan as scan_folder
 from obsup.local.platform.link_free import stat_link_free
 from obsup.local.platform.paths import split_source, with_slashes
-from obsup.local.source.identity import identity
+from obsup.local.source.identity import identity, unreadable
 from obsup.local.state.checkpoint import looks_like_checkpoint
 from obsup.local.state.checkpoint_path import SUFFIX
 from obsup.local.walk.filters import EVERYTHING, Selection
@@ -294,17 +293,6 @@ def stat_again(path: str, name: str, link_free: int) -> Entry:
     except OSError as exc:
         return UnreadableFile(path, name, unreadable(path, exc))
     return _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
-
-
-def unreadable(path: str, why: OSError | ValueError | str) -> SourceUnreadable:
-    """Return the error for an entry that cannot be read."""
-    if isinstance(why, ValueError):
-        why = os.strerror(errno.EINVAL)
-    return SourceUnreadable(
-        f"cannot read {quoted(Path(path))}",
-        explain(why) if isinstance(why, OSError) else why,
-        NextStep("check the path and its permissions"),
-    )
 
 
 def _regular(path: str, name: str, found: os.stat_result, link_free: int) -> Entry:

@@ -8,7 +8,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,19 @@ from obsup.sandbox.vendors import Vendor
 _BLOCK = 1024 * 1024
 
 
+@dataclass(slots=True, eq=False)
 class Upload:
     """An upload between Initiate and its Complete or Abort. Hold ``lock`` while changing it."""
 
-    def __init__(
-        self, folder: Path, bucket: str, key: str, *, initiated: float, attributes: Attributes, vendor: str
-    ) -> None:
-        self.folder = folder
-        self.bucket = bucket
-        self.key = key
-        self.initiated = initiated
-        self.attributes = attributes
-        self.vendor = vendor
-        self.parts: dict[int, StoredPart] = {}
-        self.lock = threading.Lock()
-        self.is_open = True
+    folder: Path
+    bucket: str
+    key: str
+    initiated: float
+    attributes: Attributes
+    vendor: str
+    parts: dict[int, StoredPart] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_open: bool = True
 
     @property
     def upload_id(self) -> str:
