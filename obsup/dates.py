@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 # The seconds since the epoch that a date of four digits for the year can have.
 _FIRST_S, _LAST_S = -62135596800, 253402300799
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# RFC 9110, section 5.6.7: the form that is sent.
+_HTTP_DATE = re.compile(
+    rf"(?:{'|'.join(_DAYS)}), (\d\d) ({'|'.join(_MONTHS)}) (\d{{4}}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
+)
 
 
 def iso_date(seconds: float) -> str:
@@ -16,10 +23,30 @@ def iso_date(seconds: float) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
+def http_date(moment: datetime) -> str:
+    """Return *moment*, which is in UTC, as the date of a header, in English in every locale."""
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S} GMT"
+
+
+def parse_http_date(text: str) -> datetime:
+    """Return the moment of the date of a header, in any form that a mail may have as well; naive without a zone.
+
+    Raises ValueError, TypeError or OverflowError.
+    """
+    if match := _HTTP_DATE.fullmatch(text):
+        day, month, year, hour, minute, second = match.groups()
+        number = _MONTHS.index(month) + 1
+        return datetime(int(year), number, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    from email.utils import parsedate_to_datetime  # few dates need it, and it loads the email package
+
+    return parsedate_to_datetime(text)
+
+
 @lru_cache(maxsize=64)  # the responses of one second have the same date
 def parse_date(text: str) -> float | None:
     """Return the seconds since the epoch of an ISO 8601 or HTTP date; None if it is invalid. UTC without a zone."""
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+    for parse in (datetime.fromisoformat, parse_http_date):
         try:
             moment = parse(text)
             seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

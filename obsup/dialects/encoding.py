@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from functools import lru_cache
 from urllib.parse import quote
 
+from obsup import dates
 from obsup.errors import Denied, run_again
 from obsup.model import Credentials
 
@@ -64,7 +64,7 @@ def http_date(now: datetime) -> str:
 
 @lru_cache(maxsize=8)
 def _date_of_second(now: datetime) -> str:
-    return format_datetime(now, usegmt=True)
+    return dates.http_date(now)
 
 
 def basic_date(now: datetime) -> str:

@@ -14,8 +14,8 @@ from obsup.model import Checksum, Target, Upload
 from obsup.store.answers.checksums import digest_headers
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.server_clock import ServerClock
+from obsup.store.endpoint_route import Route
 from obsup.store.http.body import BodyDigests
-from obsup.store.http.endpoint_route import Route
 from obsup.store.interface import CredentialSource
 from obsup.value import Value
 

@@ -17,7 +17,7 @@ from obsup.store.answers import xml
 from obsup.store.answers.refusal import hides_cause, read_refusal
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.endpoint_route import Location, Route
+from obsup.store.endpoint_route import Location, Route
 from obsup.store.http.settings import Response
 from obsup.store.http.transport import Sign, Transport
 from obsup.store.interface import CredentialSource

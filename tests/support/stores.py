@@ -15,7 +15,7 @@ from obsup.dialects.registry import DIALECTS
 from obsup.model import Credentials, CustomerKey, Target
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.client import HttpStore
-from obsup.store.http.endpoint_route import Location, Route
+from obsup.store.endpoint_route import Location, Route
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.signed_exchange import SignedExchange

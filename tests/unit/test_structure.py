@@ -70,8 +70,8 @@ SANDBOX_LAYERS = ("sandbox.wire", "sandbox.signatures", "sandbox.storage", "sand
 LIBRARIES = {
     "click": ("cli/",),
     "rich": ("cli/display/bar.py",),
-    "requests": ("store/http/transport.py",),
-    "urllib3": ("store/http/",),
+    "requests": ("store/http/library_internals.py",),
+    "urllib3": ("store/http/library_internals.py",),
     "defusedxml": ("store/answers/xml.py",),
     "pathspec": ("local/walk/filters.py",),
     "truststore": ("store/http/tls_files.py",),

@@ -22,7 +22,7 @@ from obsup.local.files.user_folders import home_folder
 from obsup.model import CustomerKey
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.client import HttpStore
-from obsup.store.http.endpoint_route import Location, Route
+from obsup.store.endpoint_route import Location, Route
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource

@@ -6,9 +6,9 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from obsup.dates import parse_http_date
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import Refusal
 from obsup.store.answers import xml
@@ -118,7 +118,7 @@ def _retry_after_s(headers: Mapping[str, str], vendor_name: str) -> float | None
     if value.isascii() and value.isdigit():
         return float(value) if len(value) < 7 else None
     try:
-        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+        wait = parse_http_date(value) - parse_http_date(headers.get("date", ""))
     except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, min(wait.total_seconds(), _MAX_RETRY_AFTER_S))

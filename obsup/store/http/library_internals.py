@@ -1,18 +1,22 @@
-"""Everything in obsup that uses private names of urllib3 and http.client: connections, pools and responses.
+"""Open connections through a proxy. They alone need requests and urllib3, which take longer to load than all of obsup.
 
-``tests/unit/store/http/test_library_internals.py`` lists each private name, and pyproject.toml has upper bounds for the
-libraries because of this module.
+All private names of these libraries, and of http.client, are in this module; ``test_library_internals.py`` lists each
+of them, and pyproject.toml has upper bounds for the libraries because of them.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-import time
+from collections.abc import Callable, Mapping
 from functools import partial
-from http.client import HTTPException, HTTPResponse, IncompleteRead, LineTooLong, UnknownProtocol
+from http.client import HTTPException, HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -23,100 +27,30 @@ from urllib3.exceptions import (
     ProxyError,
 )
 
-from obsup.store.http.settings import limited
-from obsup.store.http.sockets import (
-    RESPONSE_CHECK_INTERVAL_S,
-    ResponseStream,
-    check_for_response,
-    find_addresses,
-    open_connection,
-    send_all,
-    send_available,
-)
-from obsup.units import KIB
-
-_MAX_HEADERS = 200
-_MAX_LINE_BYTES = 64 * KIB
-# Of one response: the final head and the interim ones before it.
-_MAX_HEADS = 100
+from obsup.store.http.connection import naming_no_tls
+from obsup.store.http.proxy import is_socks
+from obsup.store.http.settings import ConnectionSettings, SignAll, limited
+from obsup.store.http.sockets import ResponseStream, find_addresses, open_connection, send_all
 
 
-class StoreResponse(HTTPResponse):
-    """A response whose head is read without the email package, which takes longer than the rest of a small request.
+class FailedThroughProxy(OSError):
+    """requests, urllib3 or http.client failed; the cause says how."""
 
-    http.client would also accept a head that breaks off. ``fields`` are the headers by lower-case name; the values of
-    repeated ones are joined by a comma.
-    """
 
-    fields: dict[str, str]
+class _TunnelResponse(HTTPResponse):
+    """The response of a proxy to CONNECT."""
 
     def __init__(self, sock: Any, *, limit_s: float, **options: Any) -> None:
         super().__init__(ResponseStream(sock, limit_s), **options)  # type: ignore[arg-type]
 
-    def begin(self) -> None:
-        """Read the head. Raises HTTPException if it is invalid or breaks off."""
-        for _ in range(_MAX_HEADS):
-            version, status, self.reason = self._read_status()  # type: ignore[attr-defined]
-            self.fields = _read_head(self.fp)
-            if not 100 <= status < 200 or status == 101:
-                break
-        else:
-            raise UnknownProtocol("too many interim responses")
-        if not version.startswith("HTTP/1."):
-            raise UnknownProtocol(version)
-        self.version = 10 if version == "HTTP/1.0" else 11
-        self.code = self.status = status
-        self.headers = self.msg = self.fields  # type: ignore[assignment]
-        self.chunked = self.fields.get("transfer-encoding", "").lower() == "chunked"
-        self.chunk_left = None
-        length, *others = {one.strip() for one in self.fields.get("content-length", "").split(",")}
-        if others:
-            raise UnknownProtocol("contradictory Content-Length")
-        is_valid = length.isascii() and length.isdigit() and len(length) < 20 and not self.chunked
-        self.length = int(length) if is_valid else None
-        if status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
-            self.length = 0
-        ends_with_connection = not self.chunked and self.length is None
-        self.will_close = self._check_close() or ends_with_connection  # type: ignore[attr-defined]
-
-
-def _read_head(stream: Any) -> dict[str, str]:
-    """Return the headers that follow in *stream*. Raises IncompleteRead, LineTooLong."""
-    fields: dict[str, str] = {}
-    name = ""
-    for _ in range(_MAX_HEADERS):
-        line = stream.readline(_MAX_LINE_BYTES + 1)
-        if line in (b"\r\n", b"\n"):
-            return fields
-        if len(line) > _MAX_LINE_BYTES:
-            raise LineTooLong("header line")
-        text = line.decode("latin-1")
-        if name and text.startswith((" ", "\t")):  # a folded line; RFC 9112 still allows it
-            fields[name] = f"{fields[name]} {text.strip()}"
-            continue
-        name, colon, value = text.partition(":")
-        if not colon or not line.endswith(b"\n") or not name.strip():
-            raise IncompleteRead(line)
-        name, value = name.strip().lower(), value.strip()
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    raise IncompleteRead(b"")
-
 
 class _Connection(HTTPConnection):
-    """A connection that tries all addresses of its host and stops sending as soon as the store responds."""
+    """A connection that tries all addresses of the proxy."""
 
     longest_stall_s = 60.0
-    response_limit_s = 900.0
-    is_broken = False  # a request was not sent completely: the connection must not be reused
-    _next_check_s = 0.0
-
-    @property
-    def stall_timeout_s(self) -> float:
-        """The seconds in which no byte moves."""
-        return limited(self.longest_stall_s)
+    has_tunnel = False
 
     def _new_conn(self) -> socket.socket:
-        self.is_broken = False
         try:
             return open_connection(self._dns_host, self.port, self.timeout)  # type: ignore[arg-type]
         except socket.gaierror as exc:
@@ -126,67 +60,23 @@ class _Connection(HTTPConnection):
         except OSError as exc:
             raise NewConnectionError(self, str(exc)) from exc
 
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        try:
-            self._check_for_response()
-            send_all(self.sock, data, self.stall_timeout_s)
-        except OSError:
-            self.is_broken = True
-            raise
-
-    def send_file(self, body: Any) -> None:
-        """Let the kernel send as much of *body* as it can from its file; nothing over TLS."""
-        if type(self.sock) is not socket.socket:
-            return
-        try:
-            while body.can_sendfile and body.sent < body.size:
-                self._check_for_response()
-                send_available(self.sock, partial(body.send_to, self.sock.fileno()), self.stall_timeout_s)
-        except OSError:
-            self.is_broken = True
-            raise
-
-    def _check_for_response(self) -> None:
-        """Raise EarlyResponse if the store responds. Without room in the socket, the wait for room checks that."""
-        now_s = time.monotonic()
-        if now_s >= self._next_check_s:
-            self._next_check_s = now_s + RESPONSE_CHECK_INTERVAL_S
-            check_for_response(self.sock)
-
-
-class NoTLS(ssl.SSLError):
-    """The first bytes from the server are not TLS."""
-
 
 class _SecureConnection(_Connection, HTTPSConnection):
-    has_tunnel = False
-    _is_tunnelling = False
-
     def send(self, data: Any) -> None:
-        super().send(data)
-        if self._is_tunnelling:
-            # On TLS, sending leaves a socket that does not wait, and the response of the proxy follows at once.
-            self.sock.settimeout(self.stall_timeout_s)
+        """Send the request for a tunnel."""
+        stall_timeout_s = limited(self.longest_stall_s)
+        send_all(self.sock, data, stall_timeout_s)
+        # On TLS, sending leaves a socket that does not wait, and the response of the proxy follows at once.
+        self.sock.settimeout(stall_timeout_s)
 
     def _tunnel(self) -> None:
-        self._is_tunnelling = True
-        try:
-            super()._tunnel()
-            self.sock.settimeout(self.stall_timeout_s)
-            self.has_tunnel = True
-        finally:
-            self._is_tunnelling = False
+        super()._tunnel()
+        self.sock.settimeout(limited(self.longest_stall_s))
+        self.has_tunnel = True
 
     def connect(self) -> None:
-        self.has_tunnel = False
-        try:
+        with naming_no_tls():
             super().connect()
-        except ssl.SSLError as exc:
-            if exc.reason == "WRONG_VERSION_NUMBER":
-                raise NoTLS(*exc.args) from exc
-            raise
 
 
 def _address_that_answers(host: str, port: int, timeout_s: float) -> str:
@@ -203,10 +93,7 @@ def _socks_connection() -> type[HTTPConnection]:
     from urllib3.contrib.socks import SOCKSConnection
 
     class ThroughSocks(SOCKSConnection):
-        is_broken = False
-
         def _new_conn(self) -> socket.socket:
-            self.is_broken = False
             options = self._socks_options
             host, port = str(options["proxy_host"]), int(options["proxy_port"] or 0)
             try:
@@ -226,25 +113,16 @@ def _socks_connection() -> type[HTTPConnection]:
     return ThroughSocks
 
 
-def pool_classes(
-    stall_timeout_s: float, response_limit_s: float, *, through_socks: bool = False
-) -> dict[str, Any]:
-    """Return the classes of connection pools by scheme.
-
-    *stall_timeout_s* is seconds in which no byte moves; *response_limit_s* is seconds for one response.
-    """
+def _pool_classes(settings: ConnectionSettings, *, through_socks: bool) -> dict[str, Any]:
+    """Return the classes of connection pools by scheme."""
     first: tuple[Any, ...] = (_socks_connection(),) if through_socks else ()
 
     class Plain(*first, _Connection):  # type: ignore[misc]
         pass
 
     class Secure(*first, _SecureConnection):  # type: ignore[misc]
-        pass
-
-    for kind in (Plain, Secure):
-        kind.longest_stall_s = stall_timeout_s
-        kind.response_limit_s = response_limit_s
-        kind.response_class = partial(StoreResponse, limit_s=response_limit_s)  # type: ignore[assignment]
+        longest_stall_s = settings.stall_timeout_s
+        response_class = partial(_TunnelResponse, limit_s=settings.response_limit_s)  # type: ignore[assignment]
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -255,26 +133,75 @@ def pool_classes(
     return {"http": PlainPool, "https": SecurePool}
 
 
-def take_connection(pool: Any) -> Any:
-    """Return a connection from *pool*, which may not be open yet."""
-    return pool._get_conn()
+class RequestSigner(AuthBase):
+    """Replace the headers of a request by those that *sign*, a pure function of them, returns."""
+
+    def __init__(self, sign: SignAll) -> None:
+        self._sign = sign
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        r.headers = self._sign(r.headers)  # type: ignore[assignment]
+        return r
 
 
-def open_taken(pool: Any, connection: Any, *, through_tunnel: bool) -> None:
-    """Open *connection*, taken from *pool*. Raises ProxyError if a proxy prevents it, before it reaches the store."""
-    try:
-        if through_tunnel:
-            pool._prepare_proxy(connection)
-        else:
-            connection.connect()
-    except (OSError, HTTPException, HTTPError) as exc:
-        if pool.proxy is None or (through_tunnel and connection.has_tunnel):
-            raise
-        raise ProxyError("no connection", exc) from exc
+class ThroughProxy:
+    """The way to the store at *root*, a URL, through *proxy*.
 
+    ``is_forwarded``: the proxy receives the request itself, with its own ``headers``, and not a tunnel to the store.
+    """
 
-def return_connection(pool: Any, connection: Any, *, is_reusable: bool) -> None:
-    """Return *connection* to *pool*, closed unless it can carry another request."""
-    if not is_reusable:
-        connection.close()
-    pool._put_conn(connection)
+    def __init__(
+        self, root: str, proxy: str, *, tls: Callable[[], ssl.SSLContext], settings: ConnectionSettings
+    ) -> None:
+        self._root = urlsplit(root)
+        self._proxy = proxy if "://" in proxy else f"http://{proxy}"
+        self._tls = tls
+        self._settings = settings
+        self._adapter: Any = HTTPAdapter(pool_connections=1, pool_maxsize=1)
+        self._pool: Any = None
+        self.is_forwarded = self._root.scheme == "http" and not is_socks(proxy)
+        self.headers: Mapping[str, str] = (
+            self._adapter.proxy_headers(self._proxy) if self.is_forwarded else {}
+        )
+
+    def open_socket(self) -> Any:
+        """Return a socket whose other end is the store, or a proxy that forwards requests. Raises OSError."""
+        if self._pool is None:
+            self._pool = self._open_pool()
+        connection = self._pool._new_conn()
+        connection.timeout = limited(self._settings.connect_timeout_s)
+        try:
+            self._connect(connection)
+            sock, connection.sock = connection.sock, None
+        except (HTTPError, HTTPException) as exc:
+            raise FailedThroughProxy from exc
+        finally:
+            connection.close()
+        return sock
+
+    def _open_pool(self) -> Any:
+        root, has_tls = self._root, self._proxy.lower().startswith("https:")
+        tls = {"proxy_ssl_context": self._tls()} if has_tls else {}
+        manager = self._adapter.proxy_manager_for(self._proxy, **tls)
+        manager.pool_classes_by_scheme = _pool_classes(self._settings, through_socks=is_socks(self._proxy))
+        options = {"ssl_context": self._tls()} if has_tls or root.scheme == "https" else {}
+        return manager.connection_from_host(root.hostname, root.port, root.scheme, pool_kwargs=options)
+
+    def _connect(self, connection: Any) -> None:
+        """Open *connection*. Raises ProxyError if a proxy prevents it, before it reaches the store."""
+        has_proxy = self._pool.proxy is not None  # urllib3 takes that of SOCKS for a part of the connection
+        try:
+            if has_proxy and not self.is_forwarded:
+                self._pool._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except (OSError, HTTPException, HTTPError) as exc:
+            if not has_proxy or connection.has_tunnel:
+                raise
+            raise ProxyError("no connection", exc) from exc
+
+    def sign(self, method: str, url: str, headers: Mapping[str, str], sign: SignAll) -> dict[str, str]:
+        """Return the signed headers of a request."""
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = method, url, headers  # type: ignore[assignment]
+        return dict(RequestSigner(sign)(request).headers)

@@ -1,40 +1,36 @@
-"""Convert the exceptions of sockets, TLS and urllib3 to one NetworkError."""
+"""Convert the exceptions of sockets, TLS, urllib3 and http.client to one NetworkError."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-import socket
 import ssl
 from collections.abc import Callable
-from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3
-
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.errors import NetworkError
-from obsup.store.http.library_internals import NoTLS
-from obsup.store.http.sockets import NoAnswer
 
 # The first match applies, so a specific cause comes before the exception that wraps it. The boolean: whether the store
-# may have received any of the request.
-_KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, bool], ...] = (
-    (ssl.SSLCertVerificationError, "certificate", False),
-    (NoTLS, "no-tls", False),
-    ((urllib3.exceptions.NameResolutionError, socket.gaierror), "resolve", False),
-    (ConnectionRefusedError, "refused", False),
-    ((urllib3.exceptions.ConnectTimeoutError, NoAnswer), "connect", False),
-    (urllib3.exceptions.NewConnectionError, "connect", False),
-    (ssl.SSLError, "tls", True),
-    (urllib3.exceptions.ReadTimeoutError, "stall", True),
-    (TimeoutError, "stall", True),
-    ((urllib3.exceptions.IncompleteRead, IncompleteRead), "incomplete", True),
-    ((urllib3.exceptions.ProtocolError, HTTPException), "reset", True),
-    (OSError, "reset", True),
+# may have received any of the request. Names, because only requests through a proxy load urllib3 and http.client.
+KINDS: tuple[tuple[tuple[str, ...], str, bool], ...] = (
+    (("ssl.SSLCertVerificationError",), "certificate", False),
+    (("obsup.store.http.connection.NoTLS",), "no-tls", False),
+    (("urllib3.exceptions.NameResolutionError", "socket.gaierror"), "resolve", False),
+    (("builtins.ConnectionRefusedError",), "refused", False),
+    (("urllib3.exceptions.ConnectTimeoutError", "obsup.store.http.sockets.NoAnswer"), "connect", False),
+    (("urllib3.exceptions.NewConnectionError", "obsup.store.http.connection.NotConnected"), "connect", False),
+    (("ssl.SSLError",), "tls", True),
+    (("urllib3.exceptions.ReadTimeoutError", "builtins.TimeoutError"), "stall", True),
+    (("urllib3.exceptions.IncompleteRead", "http.client.IncompleteRead"), "incomplete", True),
+    (("urllib3.exceptions.ProtocolError", "http.client.HTTPException"), "reset", True),
+    (("builtins.OSError",), "reset", True),
 )
+# Of them, those that mean that --connect-timeout has passed.
+_CONNECT_TIMEOUTS = ("urllib3.exceptions.ConnectTimeoutError", "obsup.store.http.sockets.NoAnswer")
+PROXY_ERROR = "urllib3.exceptions.ProxyError"
 
 # OpenSSL's names of the alerts with which a server rejects what the client shows or can do.
 _REJECTING_ALERTS = re.compile(
@@ -82,7 +78,7 @@ def network_error(
     if isinstance(exc, NetworkError):
         return exc
     causes = causes_of(exc)
-    before_store = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
+    before_store = any(PROXY_ERROR in _names_of_types(cause) for cause in causes)
     if before_store and (reply := _reply_of_proxy(causes)):
         return reply
     kind, sent, detail = _classify(causes)
@@ -108,8 +104,8 @@ def _names_of(url: str) -> tuple[str, str]:
 
 def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
     """Return kind, whether the store may have received any of the request, and the detail."""
-    for types, kind, sent in _KINDS:
-        cause = next((cause for cause in causes if isinstance(cause, types)), None)
+    for names, kind, sent in KINDS:
+        cause = next((cause for cause in causes if not _names_of_types(cause).isdisjoint(names)), None)
         if cause is None:
             continue
         alert = _rejecting_alert(causes)
@@ -117,6 +113,15 @@ def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
             return "alert", False, f"{_DETAILS['alert']}: {alert}"
         return kind, sent, _detail(kind, cause, causes)
     return "reset", True, type(causes[0]).__name__
+
+
+def _names_of_types(exc: BaseException) -> set[str]:
+    """Return the names of all types that *exc* is an instance of."""
+    return {_name_of(one) for one in type(exc).__mro__}
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def causes_of(exc: BaseException) -> list[BaseException]:
@@ -163,6 +168,6 @@ def _detail(kind: str, exc: BaseException, causes: list[BaseException]) -> str:
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if code := next(filter(_NAMED_CODES.__contains__, codes), None):
         return f"{_DETAILS[kind]} ({os.strerror(code).lower()})"
-    if type(exc) in (urllib3.exceptions.ConnectTimeoutError, NoAnswer):  # NameResolutionError is one, too
+    if _name_of(type(exc)) in _CONNECT_TIMEOUTS:  # NameResolutionError is a ConnectTimeoutError, too
         return "no connection to {place} within --connect-timeout"
     return _DETAILS[kind]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.endpoints import is_loopback
@@ -16,6 +16,8 @@ from obsup.errors import BadConfiguration, run_again
 from obsup.store.http.settings import ConnectionSettings
 
 SOCKS_SCHEMES = ("socks4", "socks4a", "socks5", "socks5h")
+# Which have proxies in their settings, and exceptions.
+_SYSTEMS_WITH_PROXIES = ("darwin", "win32")
 SCHEMES = ("http", "https", *SOCKS_SCHEMES)
 
 
@@ -25,27 +27,52 @@ def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
     NO_PROXY applies to every proxy, as with curl. A proxy of the environment is not used for this computer: it would
     connect to its own loopback interface.
     """
-    parts, proxies = urlsplit(url), getproxies()
+    parts, proxies = urlsplit(url), _find_proxies(os.environ)
     if _is_excluded(parts, proxies.get("no", "")):
         return None
     if settings.proxy is not None:
         return settings.proxy
     host = parts.hostname or ""
-    # The settings of macOS and Windows have own exceptions.
-    if is_loopback(host) or proxy_bypass(host):
+    if is_loopback(host) or _is_excluded_by_system(host):
         return None
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def given_proxies() -> Iterator[tuple[str, str, str]]:
     """Yield the proxies of the environment or of the system, and NO_PROXY: name, value, and source in words."""
-    proxies = getproxies()
+    proxies = _find_proxies(os.environ)
     for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
         value = proxies.get(name.removesuffix("_proxy"))
         if value:
             variables = (one for one in (name, name.upper()) if os.environ.get(one) == value)
             variable = next(variables, None)
             yield name, value, f"environment variable {variable}" if variable else "settings of the system"
+
+
+def _find_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxies by scheme, and the list of exceptions as ``no``: those of the environment, or of the system.
+
+    A lower-case variable replaces the other one. The headers of a request to a CGI program could set HTTP_PROXY there.
+    """
+    if sys.platform in _SYSTEMS_WITH_PROXIES:
+        from urllib.request import getproxies  # it loads http.client and the email package
+
+        return getproxies()
+    found = {name: value for name, value in environ.items() if name.lower().endswith("_proxy")}
+    proxies = {name.lower(): value for name, value in found.items()}
+    if "REQUEST_METHOD" in environ:
+        proxies.pop("http_proxy", None)
+    proxies |= {name.lower(): value for name, value in found.items() if name.endswith("_proxy")}
+    return {name.removesuffix("_proxy"): value for name, value in proxies.items() if value}
+
+
+def _is_excluded_by_system(host: str) -> bool:
+    """Return whether the settings of the system have an exception for *host*."""
+    if sys.platform not in _SYSTEMS_WITH_PROXIES:
+        return False
+    from urllib.request import proxy_bypass
+
+    return bool(proxy_bypass(host))
 
 
 def check_proxy(proxy: str) -> None:
@@ -74,6 +101,11 @@ def check_proxy(proxy: str) -> None:
             "It is not installed in this environment",
             run_again("install it with: pip install 'obsup[socks]'"),
         )
+
+
+def is_socks(proxy: str) -> bool:
+    """Return whether the URL *proxy* is that of a SOCKS proxy."""
+    return proxy.lower().startswith(SOCKS_SCHEMES)
 
 
 def without_login(proxy: str) -> str:

@@ -19,8 +19,6 @@ from itertools import zip_longest
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from urllib3.util.wait import wait_for_read, wait_for_socket
-
 from obsup.errors import NetworkError
 from obsup.local.platform.processes import call_within
 from obsup.local.platform.sockets import send_now, unsent_bytes
@@ -35,11 +33,13 @@ CHECKS_PER_STALL_TIMEOUT = 8
 NEXT_ADDRESS_DELAY_S = 0.25
 # Of one response with everything around it. Its body alone has a lower limit.
 MAX_BYTES = 32 * MIB
+# Windows has no poll(). Elsewhere, select() takes only the first 1,024 descriptors.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
 class EarlyResponse(BrokenPipeError):
-    """The store responded or closed the connection before it had the whole body. urllib3 then reads the response."""
+    """The store responded or closed the connection before it had the whole body. the response can be read."""
 
     def __init__(self) -> None:
         super().__init__(errno.EPIPE, "the store responded before it had the whole body")
@@ -232,7 +232,7 @@ def _send_step(sock: Any, stall_timeout_s: float, send: Callable[[float], int]) 
     try:
         return _run_until_stall(sock, stall_timeout_s, send)
     except TimeoutError as exc:
-        if wait_for_read(sock, timeout=0):
+        if is_ready(sock, read=True, timeout_s=0):
             raise EarlyResponse from exc
         raise
     except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as exc:
@@ -245,7 +245,7 @@ def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> 
     try:
         return send()
     except BlockingIOError:
-        if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
+        if not is_ready(sock, read=True, write=True, timeout_s=wait_s):
             raise TimeoutError from None
         check_for_response(sock)
         return 0
@@ -264,7 +264,7 @@ def _send_secure(sock: ssl.SSLSocket, view: memoryview, sees_response: bool, wai
     except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
         is_full = isinstance(exc, ssl.SSLWantWriteError)
         wait_for_bytes = sees_response or not is_full
-        if not sent and not wait_for_socket(sock, read=wait_for_bytes, write=is_full, timeout=wait_s):
+        if not sent and not is_ready(sock, read=wait_for_bytes, write=is_full, timeout_s=wait_s):
             raise TimeoutError from None
         if sees_response:
             _check_secure(sock)
@@ -283,6 +283,14 @@ def _send_wrapped(sock: Any, view: memoryview, stall_timeout_s: float) -> int:
         send = partial(_send_secure, sock.socket, records, False)
         records = records[_send_step(sock.socket, stall_timeout_s, send) :]
     return sent
+
+
+def is_ready(sock: Any, *, read: bool = False, write: bool = False, timeout_s: float) -> bool:
+    """Return whether *sock* can be read, or written, within *timeout_s*."""
+    events = selectors.EVENT_READ * read | selectors.EVENT_WRITE * write
+    with _Selector() as selector:
+        selector.register(sock, events)
+        return bool(selector.select(timeout_s))
 
 
 def set_timeout(sock: Any, timeout_s: float) -> None:
@@ -308,7 +316,7 @@ def _run_until_stall(sock: Any, stall_timeout_s: float, operation: Callable[[flo
 
 
 def _check_plain(sock: socket.socket) -> None:
-    if not wait_for_read(sock, timeout=0):
+    if not is_ready(sock, read=True, timeout_s=0):
         return
     try:
         start = sock.recv(16, socket.MSG_PEEK)
@@ -323,7 +331,7 @@ def _check_secure(sock: ssl.SSLSocket) -> None:
 
     The bytes are kept for the reader of the response.
     """
-    if not (sock.pending() or wait_for_read(sock, timeout=0)):
+    if not (sock.pending() or is_ready(sock, read=True, timeout_s=0)):
         return
     set_timeout(sock, 0)
     try:

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-import certifi
-
 from obsup.errors import BadConfiguration, WrongUsage, run_again
 from obsup.store.http.settings import ConnectionSettings
 from obsup.text import quoted
@@ -49,14 +47,20 @@ def find_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> Trus
     """
     bundle = find_ca_bundle(settings, environ)
     if bundle is None and sys.platform != "linux":
-        return TrustStore(certifi.where(), None, is_system=True)
+        return TrustStore(None, None, is_system=True)
     if bundle is None:
         paths = ssl.get_default_verify_paths()
         file = paths.cafile
         if file is None and not _has_certificates(paths.capath):
             file = next((one for one in SYSTEM_FILES if os.path.isfile(one)), None)  # noqa: PTH113
-        return TrustStore(file or certifi.where(), paths.capath)
+        return TrustStore(file or _certificates_of_certifi(), paths.capath)
     return TrustStore(None, bundle[0]) if os.path.isdir(bundle[0]) else TrustStore(bundle[0], None)  # noqa: PTH112
+
+
+def _certificates_of_certifi() -> str:
+    import certifi  # it loads more than everything else here
+
+    return certifi.where()
 
 
 def _has_certificates(folder: str | None) -> bool:
@@ -103,20 +107,20 @@ def _check_bundle(path: str, origin: str) -> None:
 def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl.SSLContext:
     """Return a TLS context as *settings* say, with the client certificate. Raises BadConfiguration."""
     trusted = find_trust(settings, environ) if settings.verify_tls else None
-    if trusted is not None and trusted.is_system:
+    context: ssl.SSLContext
+    if trusted is None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif trusted.is_system:
         import truststore  # only other systems than Linux have it
 
-        context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = ssl.create_default_context(cafile=trusted.file, capath=trusted.folder)
         context.hostname_checks_common_name = False
     # Some systems' Python takes an older one from the configuration of OpenSSL.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-    if trusted is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif not trusted.is_system:
-        context.load_verify_locations(trusted.file, trusted.folder)
     _load_client_certificate(context, settings)
     return context
 

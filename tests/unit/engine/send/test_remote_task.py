@@ -25,7 +25,7 @@ from obsup.model import Credentials, Part, Receipt, Target, Upload
 from obsup.rate import constant_rate
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.endpoint_route import Location, Route
+from obsup.store.endpoint_route import Location, Route
 from obsup.store.http.settings import Response
 from obsup.store.presigned import PresignedRequest, UrlSigner
 from tests.support.stores import GivenKeys

@@ -35,8 +35,8 @@ from obsup.errors import (
 from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
 from obsup.rate import constant_rate
 from obsup.store.answers.server_clock import ServerClock
+from obsup.store.endpoint_route import Location, Route
 from obsup.store.http.body import BodyDigests
-from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.presigned import UrlSigner
 
 TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import http.client
+import importlib
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import urllib3.connectionpool
 
 import obsup.store
 from obsup.store.http import library_internals
+from obsup.store.http.network_errors import KINDS, PROXY_ERROR
 
 STORE = Path(obsup.store.__file__).parent
 MODULE = Path(library_internals.__file__)
@@ -26,23 +28,12 @@ CLASS_NAMES = [
     (urllib3.connection.HTTPConnection, "response_class"),
     (urllib3.connection.HTTPConnection, "_tunnel"),
     (urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls"),
-    (urllib3.connectionpool.HTTPConnectionPool, "_get_conn"),
-    (urllib3.connectionpool.HTTPConnectionPool, "_put_conn"),
+    (urllib3.connectionpool.HTTPConnectionPool, "_new_conn"),
     (urllib3.connectionpool.HTTPSConnectionPool, "_prepare_proxy"),
-    (http.client.HTTPResponse, "_read_status"),
-    (http.client.HTTPResponse, "_check_close"),
     (requests.adapters.HTTPAdapter, "proxy_manager_for"),
+    (requests.adapters.HTTPAdapter, "proxy_headers"),
 ]
-RESPONSE_FIELDS = [
-    "_method",
-    "fp",
-    "chunked",
-    "chunk_left",
-    "length",
-    "will_close",
-    "status",
-    "reason",
-]
+RESPONSE_FIELDS = ["fp"]
 
 
 def versions() -> str:
@@ -119,8 +110,8 @@ def test_every_private_name_of_the_module_is_listed_here() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.name == "__init__"
         for statement in ast.walk(node)
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
+        if isinstance(statement, ast.Assign | ast.AnnAssign)
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
         if isinstance(target, ast.Attribute)
     }
     fields = {
@@ -130,6 +121,15 @@ def test_every_private_name_of_the_module_is_listed_here() -> None:
     }
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
     assert used - own - assigned - fields - listed == set()
+
+
+@pytest.mark.parametrize("name", sorted({PROXY_ERROR, *(name for names, _, _ in KINDS for name in names)}))
+def test_the_exceptions_have_the_names_in_the_table(name: str) -> None:
+    """``network_errors`` knows them by name, so that a request without a proxy does not load the libraries."""
+    module, _, exception = name.rpartition(".")
+    found = getattr(importlib.import_module(module), exception)
+    assert issubclass(found, BaseException)
+    assert f"{found.__module__}.{found.__qualname__}" == name, versions()
 
 
 def test_the_libraries_have_upper_bounds() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.request import getproxies_environment
+
 import pytest
 
 from obsup.engine.job.connection import StoreSettings
@@ -69,6 +71,25 @@ def test_the_nearest_name_of_a_proxy_applies(monkeypatch: pytest.MonkeyPatch) ->
     assert find_proxy("https://store.example", ConnectionSettings()) == "http://lower"
     assert find_proxy("https://store.example", ConnectionSettings(proxy=PROXY)) == PROXY
     assert find_proxy("http://store.example", ConnectionSettings()) == "http://all"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"HTTP_PROXY": "http://upper", "http_proxy": ""},
+        {"HTTP_PROXY": "http://upper", "REQUEST_METHOD": "GET"},
+        {"HTTP_PROXY": "http://upper", "http_proxy": "http://lower", "REQUEST_METHOD": "GET"},
+        {"Http_Proxy": "http://mixed"},
+        {"HTTP_PROXY": ""},
+    ],
+)
+def test_the_variables_are_read_as_by_the_standard_library(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty variable is none, and HTTP_PROXY of a CGI program is not trusted: a request may set it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert find_proxy("http://store.example", ConnectionSettings()) == getproxies_environment().get("http")
 
 
 @pytest.mark.parametrize(

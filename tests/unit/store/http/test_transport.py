@@ -27,9 +27,10 @@ from obsup.local.source.identity import stat_source
 from obsup.model import Part
 from obsup.store.http.body import Body
 from obsup.store.http.network_errors import network_error
+from obsup.store.http.response import MAX_RESPONSE_BYTES
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.tls_files import describe_trust
-from obsup.store.http.transport import MAX_RESPONSE_BYTES, USER_AGENT, Transport
+from obsup.store.http.transport import USER_AGENT, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import BytesBody

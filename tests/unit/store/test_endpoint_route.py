@@ -12,7 +12,7 @@ from obsup.errors import BadConfiguration, Refusal, StoreError
 from obsup.model import Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.refusal import read_refusal
-from obsup.store.http.endpoint_route import Location, redirect_target
+from obsup.store.endpoint_route import Location, redirect_target
 from obsup.store.http.settings import Response
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import bytes_body, open_store, target
