@@ -94,6 +94,20 @@ def test_the_version_needs_no_option(shell: Shell) -> None:
     assert not loaded_by(shell, "--version") & unused
 
 
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_alone_is_printed_without_click(option: str, shell: Shell) -> None:
+    """It is the same text."""
+    command = [sys.executable, "-X", "importtime", "-m", "obsup"]
+    environ = {**os.environ, **shell.environment}
+    alone, by_click = (
+        subprocess.run([*command, *words], env=environ, capture_output=True, text=True, check=True)
+        for words in ([option], [option, "--help"])
+    )
+    assert alone.stdout == by_click.stdout
+    assert " click\n" not in alone.stderr
+    assert " click\n" in by_click.stderr
+
+
 def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """An upload in one request, without a terminal, loads no Rich, XML, workers, parts or vendor files.
 
