@@ -229,6 +229,25 @@ def test_parts_whose_etags_are_not_digests_are_reported(
     assert (again.code, "cannot be compared" in again.err) == (0, True), again.err
 
 
+def test_the_crc64_of_the_object_shows_parts_of_another_file(
+    inside: Inside, sandbox: Sandbox, source: Path, other: Path, tmp_path: Path
+) -> None:
+    """SSE-C, and the list of parts has no digests: the response to Complete does."""
+    key = tmp_path / "key"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    encryption = ("--sse-c-key-file", str(key))
+    sandbox.add_fault("obs-checksums")
+    for path, code in ((other, 65), (source, 0)):
+        upload_id = initiate(inside, *encryption)
+        send_all(inside, path, upload_id, *encryption)
+        done = inside.run("complete", source, "bucket/key", "--upload-id", upload_id, *encryption, "--json")
+        assert done.code == code, done.err
+    assert done.json["verified"] == "crc64"
+    again = inside.run("complete", other, "bucket/key", "--upload-id", upload_id, *encryption)
+    assert (again.code, "its CRC-64 is" in again.err) == (65, True), again.err
+
+
 def test_parts_of_a_store_that_encrypts_by_itself(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """SSE-KMS, sent from elsewhere: the ETags look like MD5s. Nothing is assembled; the list can be given instead."""
     upload_id = initiate(inside, "--sse", "kms")

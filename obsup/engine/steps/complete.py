@@ -29,6 +29,7 @@ from obsup.engine.steps.lookup import (
 )
 from obsup.engine.upload.adoption import agreed_checksum, list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
+from obsup.engine.verify.existing_object import is_seen
 from obsup.engine.verify.made_object import find_object_of
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.engine.verify.object_probe import probe_of
@@ -60,7 +61,7 @@ class ManualCompletion:
             if source is not None:
                 check_uploaded(source)
             result = self._locked(None) if source is None else until_untouched(source, self._locked)
-            check_customer_key(self._context)
+            check_customer_key(self._context, result)
             return result
 
     def _locked(self, stat: SourceStat | None) -> Result:
@@ -88,7 +89,7 @@ class ManualCompletion:
         check_copied_parts(selected.upload, listed)
         size = selected.started.size if selected.started is not None else None
         receipts = parts_check.receipts(listed, selected.checkpoint, recorded_size=size)
-        return self._assemble(selected, receipts, parts_check.stat)
+        return self._assemble(selected, receipts, parts_check)
 
     def _check_finished(self, selected: FoundUpload | None, parts_check: PartsCheck) -> Result | None:
         """Return the object if the selected upload is completed and its object passes all checks."""
@@ -114,10 +115,11 @@ class ManualCompletion:
             return listed
         return replace(listed, checksum=agreed_checksum(self._context, upload) or listed.checksum)
 
-    def _assemble(self, selected: FoundUpload, receipts: list[Receipt], stat: SourceStat | None) -> Result:
+    def _assemble(self, selected: FoundUpload, receipts: list[Receipt], parts_check: PartsCheck) -> Result:
         context, upload = self._context, self._with_checksum(selected.upload, receipts)
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
-        completer = Completer(context, upload, probe_of(context, upload, receipts, stat), receipts)
+        probe = probe_of(context, upload, receipts, parts_check.stat, crc64=parts_check.crc64)
+        completer = Completer(context, upload, probe, receipts)
         try:
             finished = completer.complete(self._headers(_recorded_options(selected)[1]), look_first=True)
         except PartsRejected as exc:
@@ -179,9 +181,9 @@ class ManualCompletion:
         """
         context, requested = self._context, self._requested(selected)
         if lock_headers(context.dialect, requested):
-            info = confirm_lock(context, requested, info, version_id=result.version_id)
-        elif context.request.strict_options and requested and not (info is not None and info.headers):
-            info = look_up(context)
+            info = confirm_lock(context, requested, info, result)
+        elif context.request.strict_options and requested and not is_seen(info, result):
+            info = look_up(context, result)
         forget()
         if info is not None and info.headers:
             check_headers(context, requested, info)

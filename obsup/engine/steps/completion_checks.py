@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
+from obsup.engine.proof.object_proof import combined_crc64
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.steps.lookup import FoundUpload
@@ -41,6 +44,9 @@ class CompletionChecks(Value):
 class PartsCheck:
     """Checks lists of parts, and their content if there is a *source*, whose identity is *stat*.
 
+    ``crc64`` is that of the source after the comparison, at a store that may return it of the object: the list of parts
+    may have nothing that can be compared.
+
     Raises DataMismatch if a check fails.
     """
 
@@ -51,6 +57,7 @@ class PartsCheck:
         self._checks = checks
         self.source = source
         self.stat = stat
+        self.crc64: int | None = None
         if self.stat is not None and checks.size not in (None, self.stat.size):
             raise DataMismatch(
                 f"{quoted(source or '')} has {self.stat.size} bytes",
@@ -98,6 +105,7 @@ class PartsCheck:
         """Return receipts of *parts* after comparing each with its bytes of *source*."""
         context, recorded = self._context, checkpoint.receipts if checkpoint is not None else {}
         receipts: list[Receipt] = []
+        hashed: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
         with open_threads(min(MAX_HASHING_THREADS, os.cpu_count() or 1), "hash") as threads:
             windows = list(windows_of(parts))
@@ -107,9 +115,13 @@ class PartsCheck:
                 ((part, stored, group) for (part, stored), (_, group) in zip(windows, grouped, strict=True)),
             )
             for stored, digest in zip(parts, digests, strict=True):
-                receipts.append(digest.receipt(stored.number, stored.size, stored.etag))
-                same = has_content(stored, digest, recorded.get(stored.number), context.digests)
+                own = recorded.get(stored.number)
+                receipt = digest.receipt(stored.number, stored.size, stored.etag)
+                hashed.append(receipt)
+                receipts.append(receipt if _has_crc64(stored, own) else replace(receipt, crc64=None))
+                same = has_content(stored, digest, own, context.digests)
                 outcomes[same].append(stored.number)
+        self.crc64 = combined_crc64(hashed)
         check_unchanged(source, stat)
         if ignores_times(stat) and not outcomes[False]:
             check_sent(source, stat, [(part, receipts[i]) for i, (part, _) in enumerate(windows_of(parts))])
@@ -130,7 +142,7 @@ class PartsCheck:
     ) -> PartDigest:
         part, stored, group = one
         receipt = recorded.get(part.number)
-        has_crc64 = stored.crc64 is not None or (receipt is not None and receipt.crc64 is not None)
+        has_crc64 = self._context.dialect.headers.crc64 is not None or _has_crc64(stored, receipt)
         checksum = stored.checksum or (receipt.checksum if receipt is not None else None)
         algorithm = checksum.algorithm if checksum is not None else None
         is_shown = stored.crc64 is not None or algorithm in ("crc64nvme", "sha256")
@@ -169,6 +181,11 @@ class PartsCheck:
             self._context.note(
                 "it was not checked that the last part is stored: give SOURCE, --parts or --expect-size"
             )
+
+
+def _has_crc64(stored: StoredPart, recorded: Receipt | None) -> bool:
+    """Return whether the CRC-64 of a part is known from the list, or from our own receipt."""
+    return stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
 
 
 def _differing(source: Path, numbers: list[int], *, has_match: bool) -> DataMismatch:

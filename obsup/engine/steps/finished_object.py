@@ -54,6 +54,10 @@ class FinishedObject(Value):
             parts_check.receipts(parts, self.checkpoint)
         except DataMismatch as exc:
             raise self._does_not_pass([exc.what.removeprefix(CANNOT_ASSEMBLE)]) from exc
+        if None not in (parts_check.crc64, found.info.crc64) and parts_check.crc64 != found.info.crc64:
+            raise self._does_not_pass(
+                [f"its CRC-64 is {found.info.crc64}, that of SOURCE {parts_check.crc64}"]
+            )
         return result_of(self.upload, found)
 
     def _recorded(self) -> list[Receipt]:

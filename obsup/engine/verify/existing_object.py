@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.errors import UNAVAILABLE, NextStep, NotFinished, ObjectExists, Refusal, Refused, run_again
 from obsup.model import ObjectInfo, Target, Upload
@@ -67,8 +69,31 @@ def object_exists(
     return ObjectExists(what, why, NextStep("discard the upload", command=upload.abort_command), refusal)
 
 
-def find_made_object(store: ObjectStore, target: Target, unknown: str, step: NextStep) -> ObjectInfo:
-    """Return what HeadObject shows of the object that was just made.
+class Made(Protocol):
+    """What the response to the request that made an object says of it."""
+
+    @property
+    def etag(self) -> str: ...
+
+    @property
+    def version_id(self) -> str | None: ...
+
+
+def is_another(info: ObjectInfo, made: Made) -> bool:
+    """Return whether *info* shows another object than the one *made*: still an earlier one, or already a later one."""
+    pairs = ((info.version_id, made.version_id), (info.etag.lower(), made.etag.lower()))
+    return any(shown and expected and shown != expected for shown, expected in pairs)
+
+
+def is_seen(info: ObjectInfo | None, made: Made) -> bool:
+    """Return whether *info* is a response of HeadObject, not of a list, that shows the object *made*."""
+    return info is not None and bool(info.headers) and not is_another(info, made)
+
+
+def find_made_object(
+    store: ObjectStore, target: Target, made: Made, unknown: str, step: NextStep
+) -> ObjectInfo:
+    """Return what HeadObject shows of the object that was just *made*.
 
     Raises NotFinished if it is not visible; without HeadObject NotPermitted or Unsupported: *unknown*, and *step*.
     """
@@ -77,15 +102,20 @@ def find_made_object(store: ObjectStore, target: Target, unknown: str, step: Nex
     except UNAVAILABLE as exc:
         what = f"{target} is stored and verified, but {unknown}: {exc.what}"
         raise type(exc)(what, exc.why, step, exc.refusal) from exc
-    if info is None:
-        raise not_visible(target)
+    if info is None or is_another(info, made):
+        raise not_visible(target, info)
     return info
 
 
-def not_visible(target: Target) -> NotFinished:
-    """Return the error for an object that the store reported as made, and that HeadObject does not show."""
+def not_visible(target: Target, shown: ObjectInfo | None = None) -> NotFinished:
+    """Return the error for an object that the store reported as made, and in whose place HeadObject shows *shown*."""
+    other = "no object"
+    if shown is not None:
+        other = (
+            f"an object with ETag {shown.etag}, last modified {shown.last_modified or 'at an unknown time'}"
+        )
     return NotFinished(
         f"{target} was stored, but is not visible yet",
-        "The store reported success, but returns no object",
+        f"The store reported success, but returns {other}",
         run_again(),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.object_options import compare_options, lock_headers
-from obsup.engine.verify.existing_object import find_made_object
+from obsup.engine.verify.existing_object import Made, find_made_object, is_seen
 from obsup.errors import UNAVAILABLE, NextStep, ObsupError, Refused, run_again
 from obsup.model import ObjectInfo, ObjectLock
 
@@ -18,17 +18,18 @@ def locks_later(context: UploadContext) -> bool:
 
 
 def confirm_lock(
-    context: UploadContext, headers: Mapping[str, str], info: ObjectInfo | None, *, version_id: str | None
+    context: UploadContext, headers: Mapping[str, str], info: ObjectInfo | None, made: Made
 ) -> ObjectInfo | None:
-    """Return what HeadObject shows of the object, once that confirms the lock that *headers* ask for.
+    """Return what HeadObject shows of the object *made*, once that confirms the lock that *headers* ask for.
 
     *info* is what it has shown before. If the store ignored the headers of the upload (OBS, Ceph for uploads in parts),
-    the version *version_id* is locked now. None without the permission for HeadObject, if the store is known to comply.
+    that version is locked now. None without the permission for HeadObject, if the store is known to comply.
     Raises Refused if the object is not locked, and as ``ObjectStore.head_object``.
     """
     target, lock = context.request.target, lock_headers(context.dialect, headers)
-    info = info if info is not None and info.headers else _look_up(context)
-    version_id = version_id or (info.version_id if info is not None else None)
+    if not is_seen(info, made):
+        info = _look_up(context, made)
+    version_id = made.version_id or (info.version_id if info is not None else None)
     if info is not None and _is_locked(context, lock, info, version_id):
         return info
     is_hidden = info is None or not any(name.lower() in info.headers for name in lock)
@@ -36,7 +37,7 @@ def confirm_lock(
         is_accepted = is_hidden
     else:
         _set_lock(context, lock, version_id)
-        info = _look_up(context)
+        info = _look_up(context, made)
         is_accepted = info is None or _is_locked(context, lock, info, version_id)
     if not is_accepted:
         raise Refused(
@@ -66,11 +67,13 @@ def _is_locked(
     return version_id is not None and not compare_options(context.dialect, lock, info).differ
 
 
-def _look_up(context: UploadContext) -> ObjectInfo | None:
+def _look_up(context: UploadContext, made: Made) -> ObjectInfo | None:
     """Return what HeadObject shows; None if it is not permitted, and the store is known to comply."""
     target, step = context.request.target, run_again("request the permission for HeadObject")
     try:
-        return find_made_object(context.store, target, "it cannot be checked whether it is locked", step)
+        return find_made_object(
+            context.store, target, made, "it cannot be checked whether it is locked", step
+        )
     except UNAVAILABLE:
         if is_vendor_host(target.endpoint) or context.dialect.locks_later:
             return None

@@ -257,11 +257,17 @@ class ObjectProbe:
 
 
 def probe_of(
-    context: UploadContext, upload: Upload, receipts: Sequence[Receipt], stat: SourceStat | None = None
+    context: UploadContext,
+    upload: Upload,
+    receipts: Sequence[Receipt],
+    stat: SourceStat | None = None,
+    *,
+    crc64: int | None = None,
 ) -> ObjectProbe:
     """Return the probe for the object that *upload* makes of *receipts*, which are all parts in order.
 
-    *stat* is the identity of the file, which can be read again; None for a stream.
+    *stat* is the identity of the file, which can be read again; None for a stream. *crc64* is that of the source, if it
+    is known otherwise.
     """
     opaque = context.digests.opaque_etags
 
@@ -270,6 +276,8 @@ def probe_of(
         return expected_object(hashed, upload, dialect=context.dialect, opaque_etags=opaque).etag
 
     expected = expected_object(receipts, upload, dialect=context.dialect, opaque_etags=opaque)
+    if crc64 is not None:
+        expected = replace(expected, crc64=crc64)
     # Without an MD5 of each part, a digest that the store returns was expected to verify the object.
     is_md5_missing = context.digests.md5 and any(one.md5 is None for one in receipts)
     can_compute = stat is not None and is_md5_missing and not opaque

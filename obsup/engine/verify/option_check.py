@@ -9,7 +9,14 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.proof.object_options import OptionComparison, compare_options, lock_headers
-from obsup.engine.verify.existing_object import find_made_object, find_readable
+from obsup.engine.verify.existing_object import (
+    Made,
+    find_made_object,
+    find_readable,
+    is_another,
+    is_seen,
+    not_visible,
+)
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
 from obsup.model import ObjectInfo, ObjectOptions, Stored
@@ -24,19 +31,18 @@ def with_info(context: UploadContext, finished: Finished) -> Finished:
     """
     request, headers = context.request, context.requested_headers
     if lock_headers(context.dialect, headers):
-        version_id = finished.stored.version_id
-        return replace(finished, info=confirm_lock(context, headers, finished.info, version_id=version_id))
-    is_seen = finished.info is not None and bool(finished.info.headers)
-    if is_seen or not request.strict_options or request.options == _NO_OPTIONS:
+        return replace(finished, info=confirm_lock(context, headers, finished.info, finished.stored))
+    is_needed = request.strict_options and request.options != _NO_OPTIONS
+    if not is_needed or is_seen(finished.info, finished.stored):
         return finished
-    return replace(finished, info=look_up(context))
+    return replace(finished, info=look_up(context, finished.stored))
 
 
-def look_up(context: UploadContext) -> ObjectInfo:
-    """Return what HeadObject shows of the object that was just made. Raises as ``find_made_object``."""
+def look_up(context: UploadContext, made: Made) -> ObjectInfo:
+    """Return what HeadObject shows of the object that was just *made*. Raises as ``find_made_object``."""
     step = run_again("leave out --strict-options, or request the permission", drop=("--strict-options",))
     target, unknown = context.request.target, "its options cannot be checked"
-    return find_made_object(context.store, target, unknown, step)
+    return find_made_object(context.store, target, made, unknown, step)
 
 
 def compare_with_request(
@@ -54,10 +60,10 @@ def compare_with_request(
     return compare_options(context.dialect, requested, info, is_new=is_new, customer_key_md5=key_md5)
 
 
-def check_customer_key(context: UploadContext) -> None:
+def check_customer_key(context: UploadContext, made: Made) -> None:
     """Raise Refused if HeadObject does not confirm the customer key of the request: Complete does not send it.
 
-    Without the permission for HeadObject, that is noted.
+    Raises NotFinished if it does not show the object *made*. Without the permission for HeadObject, that is noted.
     """
     target, key_md5 = context.request.target, context.connection.customer_key_md5
     if not key_md5:
@@ -68,6 +74,8 @@ def check_customer_key(context: UploadContext) -> None:
         note = f"whether {target} is encrypted with the customer key was not checked: {exc.what}"
         context.note_once(note)
         return
+    if info is not None and is_another(info, made):
+        raise not_visible(target, info)
     if info is None or info.headers.get(f"{context.dialect.headers.sse_c}key-md5") != key_md5:
         raise Refused(
             f"the object {target} is complete, but HeadObject does not confirm the customer key (SSE-C)",
@@ -79,8 +87,8 @@ def check_customer_key(context: UploadContext) -> None:
 def check_encryption(context: UploadContext, finished: Finished) -> None:
     """Raise Refused if HeadObject does not confirm the encryption of an object whose parts confirmed it.
 
-    Another machine, or an earlier run, may have sent some of them. Without the permission for HeadObject, nothing is
-    checked.
+    Another machine, or an earlier run, may have sent some of them. Raises NotFinished if it shows another object.
+    Without the permission for HeadObject, nothing is checked.
     """
     requested, names = context.encryption_of_parts, context.dialect.headers
     if requested is None:
@@ -94,6 +102,8 @@ def check_encryption(context: UploadContext, finished: Finished) -> None:
         )
     except UNAVAILABLE:
         return
+    if info is not None and is_another(info, finished.stored):
+        raise not_visible(context.request.target, info)
     headers = info.headers if info is not None else {}
     sse, key_id = (headers.get((name or "").lower()) for name in (names.sse, names.sse_kms_key_id))
     if not requested.is_confirmed_by(Stored(200, "", sse_kms=sse, sse_kms_key=key_id)):

@@ -58,9 +58,9 @@ def test_lock_at_a_host_of_amazon(
     if fault:
         sandbox.add_fault(fault)
     if is_confirmed:
-        confirm_lock(context, context.requested_headers, None, version_id=stored.version_id)
+        confirm_lock(context, context.requested_headers, None, stored)
     else:
         with pytest.raises(Refused, match="does not show the requested lock"):
-            confirm_lock(context, context.requested_headers, None, version_id=stored.version_id)
+            confirm_lock(context, context.requested_headers, None, stored)
     assert len(observed) == notes
     assert count_operations(sandbox)["set-retention"] == 0
