@@ -97,7 +97,8 @@ def opened(
     checked("target", target, str, text="a text: BUCKET/KEY")
     stop = _stop_signal(values)
     values = _with_headers(values, is_object="content_type" in allowed)
-    values |= {"options": _object_options(values)}
+    # The properties of the object: those of *options*, and each keyword on top.
+    values["options"] = replace(values.get("options", ObjectOptions()), **object_values(values))
     connecting = _connect_options(values)
     check_local_mistakes(connecting.network, values.get("executor", LOCAL_EXECUTORS[0]))
     if resolve is None:
@@ -143,12 +144,6 @@ def _stop_signal(values: Mapping[str, Any]) -> StopSignal:
             NextStep("Pass StopSignal(deadline_s=…), or leave out stop"),
         )
     return stop or StopSignal(deadline_s=deadline_s)
-
-
-def _object_options(values: Mapping[str, Any]) -> ObjectOptions:
-    """Return the properties of the object: those of *options*, and each keyword on top."""
-    base: ObjectOptions = values.get("options", ObjectOptions())
-    return replace(base, **object_values(values))
 
 
 def _with_headers(values: dict[str, Any], *, is_object: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from obsup.model import Credentials, ObjectOptions
 from obsup.options.kinds import Kind
 from obsup.options.row import OptionRow
 from obsup.options.table import GROUPS, OBJECT_OPTIONS
-from obsup.rate import Rate, constant_rate, parse_rate
+from obsup.rate import constant_rate, parse_rate
 from obsup.units import parse_duration, parse_size
 
 # Keywords that are not options: the type of each, None for a function.
@@ -79,7 +79,7 @@ def option_value(name: str, value: Any) -> Any:
     """Return the *value* of the keyword *name*, converted. Raises WrongUsage."""
     if name not in _OBJECTS:
         _check_filled(name, _ROWS[name].kind, value)
-        return _convert(name, _ROWS[name].kind, value)
+        return _CONVERTERS.get(_ROWS[name].kind.name, _text)(name, _ROWS[name].kind, value)
     if isinstance(value, ObjectOptions):
         for row in OBJECT_OPTIONS:
             _check_filled(keyword_of(row), row.kind, getattr(value, row.parameter))
@@ -133,19 +133,12 @@ def checked(name: str, value: Any, *wanted: type, text: str) -> Any:
     return value
 
 
-def _convert(name: str, kind: Kind, value: Any) -> Any:
-    convert: Callable[[str, Kind, Any], Any] = _CONVERTERS.get(kind.name, _text)
-    return convert(name, kind, value)
+def _text(name: str, _kind: Kind, value: Any) -> Any:
+    return checked(name, value, str, text="a text")
 
 
-def _text(name: str, _kind: Kind, value: Any) -> str:
-    text: str = checked(name, value, str, text="a text")
-    return text
-
-
-def _flag(name: str, _kind: Kind, value: Any) -> bool:
-    flag: bool = checked(name, value, bool, text="True or False")
-    return flag
+def _flag(name: str, _kind: Kind, value: Any) -> Any:
+    return checked(name, value, bool, text="True or False")
 
 
 def _number(name: str, kind: Kind, value: Any) -> Any:
@@ -158,11 +151,10 @@ def _number(name: str, kind: Kind, value: Any) -> Any:
     return value
 
 
-def _choice(name: str, kind: Kind, value: Any) -> str:
+def _choice(name: str, kind: Kind, value: Any) -> Any:
     if value not in kind.choices:
         raise wrong_type(name, f"one of {', '.join(map(repr, kind.choices))}", value)
-    choice: str = value
-    return choice
+    return value
 
 
 def _measure(wanted: str, parse: Callable[[str], Any], *numbers: type) -> Callable[[str, Kind, Any], Any]:
@@ -176,15 +168,12 @@ def _measure(wanted: str, parse: Callable[[str], Any], *numbers: type) -> Callab
     return convert
 
 
-def _rate(name: str, _kind: Kind, value: Any) -> Rate:
+def _rate(name: str, kind: Kind, value: Any) -> Any:
     if not isinstance(value, str) and checked(name, value, int, float, text='bytes per second, or "10M"') > 0:
         if value == math.inf:
             raise wrong_type(name, "finite, or None", value)
         return constant_rate(value)
-    rate: Rate = _measure('bytes per second, or a text such as "10M"', parse_rate, int, float)(
-        name, _kind, value
-    )
-    return rate
+    return _measure('bytes per second, or a text such as "10M"', parse_rate, int, float)(name, kind, value)
 
 
 def path_value(name: str, value: Any) -> Path:

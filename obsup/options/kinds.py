@@ -51,14 +51,6 @@ def _is_filled_text(value: object) -> bool:
     return _is_text(value) and value != ""
 
 
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list) and all(_is_filled_text(item) for item in value)
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -97,12 +89,16 @@ def number(minimum: int | None = None, maximum: int | None = None) -> Kind:
 
 def texts(name: str, sample: str) -> Kind:
     """Return a kind of repeatable text."""
-    return Kind(name, 'a list of texts such as ["K=V"]', _is_list, f'["{sample}"]', is_list=True)
+
+    def accepts(value: object) -> bool:
+        return isinstance(value, list) and all(map(_is_filled_text, value))
+
+    return Kind(name, 'a list of texts such as ["K=V"]', accepts, f'["{sample}"]', is_list=True)
 
 
 TEXT = text()
 ANY_TEXT = Kind("any-text", "text in quotes without NUL", _is_text, '"…"', may_be_empty=True)
-FLAG = Kind("flag", "true or false", _is_flag, "true")
+FLAG = Kind("flag", "true or false", lambda value: isinstance(value, bool), "true")
 NUMBER = number()
 JOBS = Kind(
     "jobs", 'a whole number or "auto"', lambda value: value == "auto" or _is_number(value), "5", minimum=1

@@ -129,7 +129,7 @@ class SignedExchange:
             credentials=self._credentials.current().origin,
         )
         # Some stores return NoSuchKey for an unknown upload. For a copy it means that the source does not exist.
-        is_unknown_upload = request.has_upload_id and not request.is_copy
+        is_unknown_upload = request.operation != "UploadPartCopy" and "uploadId" in dict(request.query)
         if refusal.status == 404 and refusal.code == "NoSuchKey" and is_unknown_upload:
             return refusal._replace(code="NoSuchUpload")
         return refusal

@@ -6,13 +6,12 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from obsup.engine.batch.file_groups import FileGroups
 from obsup.engine.batch.known_files import KnownFiles, PendingFile, take_files
 from obsup.engine.batch.outcome import ALREADY_UPLOADED, BatchSummary, FileOutcome
-from obsup.engine.batch.pool import Pool
+from obsup.engine.batch.pool import FileThreads, Pool
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES
 from obsup.engine.job.context import UploadContext
@@ -138,11 +137,11 @@ class BatchLoop:
         """Start as many uploads as the pool has room for, and let the walk continue if few files wait."""
         while self._large and self._large_in_flight < self._pool.max_large_files:
             self._large_in_flight += 1
-            self._start([self._large.popleft()], self._pool.start_large)
+            self._start([self._large.popleft()], self._pool.large)
         self._pool.shares.has_small_files = bool(self._medium or self._small)
         self._submit_groups()
         while (pending := self._next_queue()) and self._small_in_flight < self._small_file_limit():
-            self._start(self._take_group(pending), self._pool.start_small)
+            self._start(self._take_group(pending), self._pool.small)
             self._handle_messages()
         if sum(map(len, self._queues)) < MAX_PENDING_FILES:
             self._continue_walk()
@@ -180,12 +179,9 @@ class BatchLoop:
         max_files = min(MAX_GROUP_FILES, 1 + (len(pending) - 1) // (4 * self._pool.small_file_limit()))
         return take_files(pending, max_files, MAX_GROUP_BYTES)
 
-    def _start(
-        self,
-        files: list[PendingFile],
-        start: Callable[[Callable[[PartSender], list[FileOutcome]]], Future[list[FileOutcome]]],
-    ) -> None:
-        future = start(partial(self._upload, files))
+    def _start(self, files: list[PendingFile], threads: FileThreads) -> None:
+        executor, sender = threads
+        future = executor.submit(self._upload, files, sender)
         self._in_flight[future] = files
         future.add_done_callback(self._inbox.put)
 

@@ -72,6 +72,10 @@ class FairShare:
         return max(1, self.concurrency.allowed // (self._large_files + 1))
 
 
+FileThreads = tuple[Executor, PartSender]
+"""Threads for the steps of whole files, and what sends the content of a file in them."""
+
+
 class Pool:
     """Runs uploads of small and of large files side by side.
 
@@ -82,8 +86,8 @@ class Pool:
         self,
         shares: FairShare,
         *,
-        small: tuple[Executor, PartSender],
-        large: tuple[Executor, PartSender],
+        small: FileThreads,
+        large: FileThreads,
         max_large_files: int = MAX_LARGE_FILES,
         files_per_slot: int = 1,
         workers: RemoteWorkers | None = None,
@@ -91,8 +95,8 @@ class Pool:
         self.shares = shares
         self.concurrency = shares.concurrency
         self.max_large_files = max_large_files
-        self._small = small
-        self._large = large
+        self.small = small
+        self.large = large
         self._files_per_slot = files_per_slot
         self.workers = workers
 
@@ -100,19 +104,9 @@ class Pool:
         """Return how many small files may be in flight now, in addition to the large files."""
         return self._files_per_slot * self.shares.small_files()
 
-    def start_small(self, upload: Callable[[PartSender], T]) -> Future[T]:
-        """Call *upload* in a thread that may send whole files."""
-        executor, sender = self._small
-        return executor.submit(upload, sender)
-
-    def start_large(self, upload: Callable[[PartSender], T]) -> Future[T]:
-        """Call *upload* in a thread that waits for the parts of its file."""
-        executor, sender = self._large
-        return executor.submit(upload, sender)
-
     def close(self, *, wait: bool) -> None:
         """Shut down the workers; if *wait*, wait for the uploads in flight."""
-        for executor, _sender in (self._large, self._small):
+        for executor, _sender in (self.large, self.small):
             executor.shutdown(wait=wait, cancel_futures=True)
         if self.workers is not None:
             self.workers.close(wait=wait)

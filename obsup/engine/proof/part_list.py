@@ -62,7 +62,9 @@ def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[S
     faults = [*_count_faults(parts, expected), *_size_faults(parts, expected), *_etag_faults(parts, expected)]
     step = run_again("send the parts named above again")
     if not faults:
-        faults = _sum_faults(parts, expected)
+        total = sum(one.size for one in parts.values())
+        if expected.size not in (None, total):
+            faults = [f"the parts together have {total} bytes, not {expected.size}"]
         step = run_again("send the missing parts, or give the SOURCE of these parts or their --expect-size")
     if faults:
         raise DataMismatch(
@@ -143,13 +145,6 @@ def _unequal(parts: Mapping[int, StoredPart]) -> list[int]:
         return []
     first, last = parts[min(parts)].size, max(parts)
     return [n for n, one in sorted(parts.items()) if one.size > first or (one.size < first and n != last)]
-
-
-def _sum_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> list[str]:
-    total = sum(one.size for one in parts.values())
-    if expected.size in (None, total):
-        return []
-    return [f"the parts together have {total} bytes, not {expected.size}"]
 
 
 def _etag_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> Iterator[str]:

@@ -77,7 +77,7 @@ class FinishedObject(Value):
         listed = etag_of(etags) if self.context.dialect.etag_is_composite else None
         found = self._find(None, recorded) or self._find(parts_check.size, listed)
         info = found.info if found is not None else self.context.store.head_object(self.upload.target)
-        if info is None or (found is None and self._is_of_another(info)):
+        if info is None or (found is None and lacks_mark(mark_of(self.upload), info)):
             return None
         faults = [*_size_faults(info, parts_check.size), *_count_faults(info, checks)]
         faults += _etag_faults(info, checks.etags, listed)
@@ -89,10 +89,6 @@ class FinishedObject(Value):
         if found is None and by is not None:
             found = FoundObject(info, by, is_marked=False)
         return result_of(self.upload, found)
-
-    def _is_of_another(self, info: ObjectInfo) -> bool:
-        """Return whether the object shows that another upload made it."""
-        return lacks_mark(mark_of(self.upload), info)
 
     def _does_not_pass(self, faults: list[str]) -> DataMismatch:
         return DataMismatch(

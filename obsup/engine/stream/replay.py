@@ -80,10 +80,6 @@ class ReplayCheck:
             )
         return receipt is not None
 
-    def stop_comparing(self) -> None:
-        """Treat all parts that have not been compared as missing: they are sent again and replaced."""
-        self.stored = dict(self.confirmed)
-
 
 def _different_stream(how: str) -> SourceChanged:
     return SourceChanged(

@@ -210,8 +210,7 @@ class StreamUploader:
             if pipeline.has_room:
                 return
             # The parts missing between stored ones fill the memory: send all that follow again.
-            replay.stop_comparing()
-            record.receipts = dict(replay.confirmed)
+            replay.stored, record.receipts = dict(replay.confirmed), dict(replay.confirmed)
         upload, store, send_options = record.upload, self._context.store, self._context.send_options
 
         def send(part: MemoryPart) -> Receipt:

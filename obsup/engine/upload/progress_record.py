@@ -60,11 +60,6 @@ class ProgressRecord:
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
-    def write_or_raise(self) -> None:
-        """Write the checkpoint. Raises CheckpointUnwritable, because the user gave its path."""
-        if self._path is not None:
-            checkpoints.save(self._path, self.checkpoint)
-
     def set_upload(self, upload: Upload) -> None:
         """Set the upload that the store initiated, record that this machine started it, and write the checkpoint."""
         self._checkpoint = replace(self._checkpoint, upload=upload, open_before=())
@@ -221,8 +216,8 @@ def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: boo
     apart = checkpoint_path.fallback_path(context.source, context.request.target)
     fallback = apart if given is None and path != apart else None
     record = ProgressRecord(checkpoint, path, fallback=fallback, observe=context.observe)
-    if is_first and given is not None:
-        record.write_or_raise()
+    if is_first and given is not None and path is not None:
+        checkpoints.save(path, checkpoint)
     return record
 
 

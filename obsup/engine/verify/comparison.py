@@ -108,7 +108,7 @@ class Comparison:
     def _by_etag(
         self, info: ObjectInfo, plan: Plan | None, *, hint: Plan | None, max_plans: int
     ) -> Identical:
-        if self._is_encrypted(info):
+        if self._has_customer_key or hides_md5(info.sse):
             raise self._cannot(
                 f"The object is encrypted ({info.sse or 'SSE-C'}), so its ETag is not a digest"
             )
@@ -165,10 +165,6 @@ class Comparison:
         if info.size != self._stat.size:
             raise self._differs(f"The file has {self._stat.size} bytes, the object {info.size}", info)
         return info
-
-    def _is_encrypted(self, info: ObjectInfo) -> bool:
-        """Return whether the ETag depends on a key."""
-        return self._has_customer_key or hides_md5(info.sse)
 
     def _by_checksum(self, info: ObjectInfo, checksum: Checksum, plan: Plan | None) -> Identical:
         """Compare with the checksum of the object. If it differs, the ETag of one plan decides.

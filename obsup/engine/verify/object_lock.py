@@ -33,7 +33,8 @@ def confirm_lock(
     if info is not None and _is_locked(context, lock, info, version_id):
         return info
     is_hidden = info is None or not any(name.lower() in info.headers for name in lock)
-    if _must_comply(context):
+    # Amazon's own hosts never accept the headers of a lock without effect.
+    if is_vendor_host(target.endpoint) and not context.dialect.locks_later:
         is_accepted = is_hidden
     else:
         _set_lock(context, lock, version_id)
@@ -50,11 +51,6 @@ def confirm_lock(
         note = f"whether {target} is locked was not checked: HeadObject is not permitted"
         context.note_once(note)
     return info
-
-
-def _must_comply(context: UploadContext) -> bool:
-    """Return whether the store never accepts the headers of a lock without effect, as Amazon's own hosts."""
-    return is_vendor_host(context.request.target.endpoint) and not context.dialect.locks_later
 
 
 def _is_locked(

@@ -49,13 +49,3 @@ class StoreRequest(Value):
     def resource(self) -> str:
         """The bucket or the object, for messages."""
         return quoted(self.bucket if self.key is None else f"{self.bucket}/{self.key}")
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether the request has a source in the store, which may be missing, too."""
-        return self.operation == "UploadPartCopy"
-
-    @property
-    def has_upload_id(self) -> bool:
-        """Whether the request is about an upload."""
-        return any(name == "uploadId" for name, _ in self.query)
