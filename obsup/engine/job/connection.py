@@ -162,6 +162,11 @@ class Connection(Value):
         return Attempts(self.policy, self.recovery, self.observe)
 
 
+def _credentials_here(settings: StoreSettings, environ: Mapping[str, str]) -> CredentialSource:
+    wanted = CredentialSettings(settings.provider, settings.profile, settings.config_path)
+    return open_credentials(wanted, environ=environ, home=home_folder(), clock=time.time)
+
+
 def customer_key_of(settings: StoreSettings) -> CustomerKey | None:
     """Return the SSE-C key of *settings*, or None. Raises BadConfiguration, also if it is not the expected one."""
     key, expected = _read_key(settings.customer_key_file), settings.customer_key_digest
@@ -198,10 +203,7 @@ def connect(
     Raises Denied, BadConfiguration, WrongUsage.
     """
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
-    wanted = CredentialSettings(settings.provider, settings.profile, settings.config_path)
-    if credentials is None:
-        credentials = open_credentials(wanted, environ=environ, home=home_folder(), clock=time.time)
-    credentials.current()
+    (credentials := credentials or _credentials_here(settings, environ)).current()
     key = customer_key or customer_key_of(settings)
     clock, route = ServerClock(), Route(Location(settings.endpoint, settings.region, settings.addressing))
     exchange = SignedExchange(
