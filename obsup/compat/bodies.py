@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from obsup import events
-from obsup.compat.models import Model, encryption_of, found_text, local_time, quoted_etag
+from obsup.compat.models import Model, encryption_of, local_time, quoted_etag
 from obsup.store.answers import xml
 
 
@@ -39,10 +39,10 @@ def parts_body(listed: Sequence[Any], seen: Sequence[events.Requested], names: t
         bucketName=names[0],
         objectKey=names[1],
         uploadId=names[2],
-        storageClass=found_text(last, "StorageClass"),
-        partNumberMarker=int(found_text(first, "PartNumberMarker") or 0),
-        nextPartNumberMarker=int(found_text(last, "NextPartNumberMarker") or 0),
-        isTruncated=found_text(last, "IsTruncated") == "true",
+        storageClass=last.findtext("StorageClass"),
+        partNumberMarker=int(first.findtext("PartNumberMarker") or 0),
+        nextPartNumberMarker=int(last.findtext("NextPartNumberMarker") or 0),
+        isTruncated=last.findtext("IsTruncated") == "true",
         parts=parts,
         **_people(last),
     )
@@ -53,12 +53,12 @@ def uploads_body(
 ) -> Model:
     """Return the body of a list of uploads; *wanted* is the request."""
     pages = [xml.parse(one.body) for one in seen]
-    elements = {found_text(one, "UploadId"): one for page in pages for one in page.findall("Upload")}
+    elements = {one.findtext("UploadId"): one for page in pages for one in page.findall("Upload")}
     uploads = [
         Model(
             key=one.upload.target.key,
             uploadId=one.upload.upload_id,
-            storageClass=found_text(elements[one.upload.upload_id], "StorageClass"),
+            storageClass=elements[one.upload.upload_id].findtext("StorageClass"),
             initiated=local_time(one.initiated),
             **_people(elements[one.upload.upload_id]),
         )
@@ -70,10 +70,10 @@ def uploads_body(
         keyMarker=wanted.get("key_marker"),
         uploadIdMarker=wanted.get("upload_id_marker"),
         nextKeyMarker=xml.key(
-            pages[-1], "NextKeyMarker", url_encoded=found_text(pages[-1], "EncodingType") == "url"
+            pages[-1], "NextKeyMarker", url_encoded=pages[-1].findtext("EncodingType") == "url"
         ),
-        nextUploadIdMarker=found_text(pages[-1], "NextUploadIdMarker"),
-        isTruncated=found_text(pages[-1], "IsTruncated") == "true",
+        nextUploadIdMarker=pages[-1].findtext("NextUploadIdMarker"),
+        isTruncated=pages[-1].findtext("IsTruncated") == "true",
         prefix=wanted.get("prefix"),
         delimiter=wanted.get("delimiter"),
         upload=uploads,
@@ -85,9 +85,9 @@ def _people(element: xml.Element) -> dict[str, Model]:
     """Return who initiated an upload and who owns it."""
     return {
         "initiator": Model(
-            id=found_text(element, "Initiator/ID"), name=found_text(element, "Initiator/DisplayName")
+            id=element.findtext("Initiator/ID"), name=element.findtext("Initiator/DisplayName")
         ),
         "owner": Model(
-            owner_id=found_text(element, "Owner/ID"), owner_name=found_text(element, "Owner/DisplayName")
+            owner_id=element.findtext("Owner/ID"), owner_name=element.findtext("Owner/DisplayName")
         ),
     }

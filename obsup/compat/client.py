@@ -18,7 +18,6 @@ from obsup.compat.models import (
     encryption_keywords,
     encryption_of,
     etags_of,
-    found_text,
     local_time,
     object_keywords,
     quoted_etag,
@@ -227,7 +226,7 @@ class ObsClient:
             given["copy_range"] = (int(first), int(last))
 
         def body(stored: Any, seen: Seen) -> Model:
-            moment = local_time(found_text(xml.parse(seen[-1].body), "LastModified") or "")
+            moment = local_time(xml.parse(seen[-1].body).findtext("LastModified") or "")
             etag = quoted_etag(stored.etag)
             return Model(etag=etag, lastModified=moment, modifiedDate=moment, **encryption_of(stored))
 

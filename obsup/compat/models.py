@@ -145,8 +145,8 @@ def result_of(response: events.Requested, body: Any = None) -> GetResult:
     except xml.BadXML:
         return result
     names = {"errorCode": "Code", "errorMessage": "Message", "hostId": "HostId", "resource": "Resource"}
-    result.update({field: found_text(root, name) for field, name in names.items()})
-    result.requestId = found_text(root, "RequestId") or response.request_id
+    result.update({field: root.findtext(name) for field, name in names.items()})
+    result.requestId = root.findtext("RequestId") or response.request_id
     result.body = response.body.decode("utf-8", "replace")
     return result
 
@@ -158,11 +158,6 @@ def _renamed(header: tuple[str, str]) -> tuple[str, str] | None:
         return name, value
     prefix = next((one for one in _PREFIXES if name.startswith(one)), None)
     return (name.removeprefix(prefix), unquote(value)) if prefix else None
-
-
-def found_text(root: xml.Element, path: str) -> str | None:
-    """Return the text of the element at *path*, None without one."""
-    return root.findtext(path)
 
 
 def quoted_etag(etag: str) -> str:

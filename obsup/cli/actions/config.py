@@ -277,11 +277,8 @@ def _proxies(*, has_own: bool) -> Iterator[EffectiveSetting]:
     """Yield the proxies of the environment. *has_own*: a setting of obsup names the proxy; NO_PROXY applies to it."""
     for name, value, origin in given_proxies():
         is_overridden = has_own and name != "no_proxy"
-        yield (
-            EffectiveSetting(name, None, "overridden by proxy")
-            if is_overridden
-            else EffectiveSetting(name, value, origin)
-        )
+        shown = (None, "overridden by proxy") if is_overridden else (value, origin)
+        yield EffectiveSetting(name, *shown)
 
 
 def _provider(upload: click.Context, of_vendors: tuple[VendorSetting, ...]) -> str:

@@ -69,12 +69,8 @@ def with_defaults_of_store(
         for one in sorted(of_vendors, key=lambda one: one.vendor != provider):
             found.setdefault(one.name, (one.value, f"{one.origin} (targets of {one.vendor} only)"))
     for setting in settings:
-        has_value = setting.value not in (None, "auto")
-        yield (
-            setting
-            if has_value or setting.name not in found
-            else EffectiveSetting(setting.name, *found[setting.name])
-        )
+        is_open = setting.value in (None, "auto") and setting.name in found
+        yield EffectiveSetting(setting.name, *found[setting.name]) if is_open else setting
 
 
 def _of_service(

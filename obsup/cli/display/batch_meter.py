@@ -32,7 +32,6 @@ class BatchMeter:
         self._done = self._failed = 0
 
     def observe(self, event: events.Event) -> None:
-        """Count *event*."""
         with self._lock:
             if isinstance(event, events.OfFile):
                 self._is_begun = True
@@ -56,7 +55,6 @@ class BatchMeter:
         self._skipped += event.size - sent
 
     def read(self) -> Reading:
-        """Return the state at this moment."""
         with self._lock:
             now_s = self._clock()
             files = [file for _size, file in self._files.values()]

@@ -106,11 +106,9 @@ class Meter(Protocol):
 
     def observe(self, event: events.Event) -> None:
         """Count *event*."""
-        ...
 
     def read(self) -> Reading:
         """Return the state at this moment."""
-        ...
 
 
 class Speed:
@@ -201,7 +199,6 @@ class TransferMeter:
             self._start_s = self._clock() - seconds
 
     def observe(self, event: events.Event) -> None:
-        """Count *event*."""
         with self._lock:
             self._file.observe(event, self._clock())
             if isinstance(event, events.Begun):
@@ -209,7 +206,6 @@ class TransferMeter:
                 self._speed.clear()
 
     def read(self) -> Reading:
-        """Return the state at this moment."""
         with self._lock:
             now_s, file = self._clock(), self._file
             confirmed = file.confirmed

@@ -38,26 +38,21 @@ class ByteSource(Protocol):
 
     def start(self) -> None:
         """Prepare for the first read."""
-        ...
 
     def readinto(self, view: memoryview, /) -> int:
         """Read into the beginning of *view*; return the number of bytes, 0 at the end. Raises what reading raises."""
-        ...
 
     def is_finished(self, timeout_s: float, /) -> bool:
         """Return, after the end, whether the stream may be published; wait up to *timeout_s* for that.
 
         Raises if it must not be published.
         """
-        ...
 
     def cancel(self) -> None:
         """Make a blocked read return soon."""
-        ...
 
     def close(self) -> None:
         """Release all resources. No read may be active."""
-        ...
 
 
 class Descriptor:
