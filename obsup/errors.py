@@ -126,6 +126,7 @@ class LocalFailure(ObsupError, exit_code=74, reason="local-io"):
 
 _FILES = "ulimit -n" if HAS_POSIX_TOOLS else "this process"
 _LIMITS = "such as ulimit -u, -v and -s, or that of its container" if HAS_POSIX_TOOLS else "or of the memory"
+TOO_MANY_FILES = f"Too many files are open: the limit is that of {_FILES}, or of the whole system"
 LIMIT_REACHED = f"A limit of this process is reached, {_LIMITS}"
 
 
@@ -133,7 +134,7 @@ def too_many_files(what: str) -> LocalFailure:
     """Return the error for *what* failed because the process, or the system, has too many open files."""
     return LocalFailure(
         what,
-        f"Too many files are open: the limit is that of {_FILES}, or of the whole system",
+        TOO_MANY_FILES,
         run_again("raise the limit, or send one part at a time", add=("--jobs", "1")),
     )
 
@@ -141,7 +142,8 @@ def too_many_files(what: str) -> LocalFailure:
 def limit_reached(exc: BaseException) -> LocalFailure | None:
     """Return the error for a limit of this process that leaves no memory or no thread; None if *exc* is another one."""
     # A library of compiled code that cannot be loaded for lack of memory is an ImportError.
-    has_no_memory = isinstance(exc, MemoryError) or "failed to map segment" in str(exc)
+    is_refused = isinstance(exc, OSError) and exc.errno == errno.ENOMEM
+    has_no_memory = is_refused or isinstance(exc, MemoryError) or "failed to map segment" in str(exc)
     if not has_no_memory and "can't start new thread" not in str(exc):
         return None
     return LocalFailure(
@@ -252,10 +254,10 @@ class StoreError(Exception):
 class NetworkError(Exception):
     """The network failed: no response, or half of one.
 
-    ``kind`` is one of resolve, refused, connect, certificate, no-tls, needs-tls, alert, tls, reset, stall, slow,
-    incomplete, garbled (the response is not valid in the protocol); with a proxy also proxy, proxy-certificate,
-    proxy-no-tls, proxy-alert, proxy-login, tunnel. ``sent`` is whether the store may have received it. ``idle_s`` is
-    how many seconds the response was awaited at most, after the request was sent.
+    ``kind`` is one of files (too many are open here), resolve, refused, connect, certificate, no-tls, needs-tls, alert,
+    tls, reset, stall, slow, incomplete, garbled (the response is not valid in the protocol); with a proxy also proxy,
+    proxy-certificate, proxy-no-tls, proxy-alert, proxy-login, tunnel. ``sent`` is whether the store may have received
+    it. ``idle_s`` is how many seconds the response was awaited at most, after the request was sent.
     """
 
     idle_s = 0.0

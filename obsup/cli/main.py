@@ -112,6 +112,8 @@ def _report_system_error(exc: OSError) -> int:
         return _report(
             WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it"))
         )
+    if limit := limit_reached(exc):
+        return _report(limit)
     if exc.errno in NO_DESCRIPTOR:
         return _report(too_many_files("a file cannot be opened"))
     # Click prints help itself. All other output has its own error handling.

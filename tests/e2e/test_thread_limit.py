@@ -1,7 +1,8 @@
-"""A limit of threads (ulimit -u): fewer parts in flight, none beside the main thread if need be, or the true limit."""
+"""Limits of open files (ulimit -n) and threads (ulimit -u): fewer parts in flight, or the true limit is named."""
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from obsup import events
 from obsup.cli.display.repeat import every
+from obsup.cli.main import _report_system_error
 from obsup.local.processes.executors import InlineExecutor, open_threads
 from obsup.local.walk.prefetch import MAX_LIST_ENTRIES, PrefetchedWalk
 from obsup.local.walk.walk import Entry, SourceRoot, Walk
@@ -49,6 +51,25 @@ def test_without_threads_the_calling_thread_works(tmp_path: Path) -> None:
     walk.stop()
     found = [entry.name for entries in posted for entry in entries or ()]  # type: ignore[union-attr]
     assert sorted(found) == sorted(f"tree/{name}" for name in names)
+
+
+def test_a_system_call_without_memory_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    """Loading a library may fail with ENOMEM under ulimit -v."""
+    assert _report_system_error(OSError(errno.ENOMEM, "Cannot allocate memory")) == 74
+    assert "Error: no memory is left." in capsys.readouterr().err
+
+
+def test_a_limit_of_open_files(shell: Shell, make_file: MakeFile) -> None:
+    """If it leaves no connection, that is no failure of the network: exit 74 at once, and the limit is named."""
+    make_file(300_000)
+    python = shlex.join([sys.executable, "-B", "-m", "obsup"])
+    outcomes = [
+        shell.run_script(f"ulimit -n {most}; {python} upload bigfile bucket/key") for most in range(5, 9)
+    ]
+    assert {outcome.code for outcome in outcomes} == {0, 74}, outcomes
+    failed = [outcome.err for outcome in outcomes if outcome.code]
+    assert all("the limit is that of ulimit -n" in text for text in failed), failed
+    assert any("no connection can be opened" in text for text in failed), failed
 
 
 def run_limited(shell: Shell, threads: int, *words: str) -> Outcome:

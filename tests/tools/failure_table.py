@@ -15,6 +15,7 @@ NETWORK = {
     "proxy-alert": "the proxy rejects the TLS of the client",
     "proxy-login": "the proxy rejects user and password",
     "tunnel": "the proxy refuses to connect",
+    "files": "this process, or the system, has too many open files",
     "resolve": "the host name cannot be resolved",
     "refused": "the connection is refused",
     "connect": "no connection can be established",

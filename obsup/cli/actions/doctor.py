@@ -31,7 +31,9 @@ from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import create_missing_folders
 from obsup.text import one_line, quoted
 
-SIGNATURE_ERRORS = frozenset({"SignatureDoesNotMatch", "InvalidRequest", "InvalidArgument"})
+SIGNATURE_ERRORS = frozenset(
+    {"SignatureDoesNotMatch", "InvalidRequest", "InvalidArgument", "UnsupportedAlgorithm"}
+)
 
 
 # The findings that say what the store is capable of.

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import field
 
+from obsup.dialects.addressing import is_ip_address
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import (
     Recognised,
@@ -134,6 +135,12 @@ def _addressing(
     connecting: ConnectOptions, provider: str, endpoint: str, *, bucket: str, store: str
 ) -> Addressing:
     """Return the given style, or that of the vendor's files for its targets, or the default of the endpoint."""
+    if connecting.addressing == "virtual" and is_ip_address(urlsplit(endpoint).hostname or ""):
+        raise WrongUsage(
+            f"{endpoint} cannot be used with --addressing virtual",
+            "No host name begins with a bucket and ends in an IP address",
+            run_again("put the bucket into the path", add=("--addressing", "path"), option="--addressing"),
+        )
     if connecting.addressing != "auto":
         return connecting.addressing
     is_vendors = not store or STORES[store].family is None
@@ -159,7 +166,7 @@ def _region(
     if dialect.needs_region and not region:
         raise BadConfiguration(
             f"no region given for {known.endpoint}",
-            f"{dialect.title} signatures contain the bucket's region, and this endpoint does not show it",
+            f"Signatures of the kind {dialect.signature} contain the region, and this endpoint does not show it",
             NextStep("give the region with --region"),
         )
     if region and not _REGION.fullmatch(region):

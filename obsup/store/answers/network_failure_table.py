@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from obsup.errors import BadConfiguration, NotFinished, Refused, run_again
+from obsup.errors import TOO_MANY_FILES, BadConfiguration, LocalFailure, NotFinished, Refused, run_again
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 
 # --proxy accepts no password, and comes before these variables.
@@ -90,8 +90,22 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.RETRY,
         NotFinished,
         "The network kept failing for longer than --retry-for",
+        run_again("check --endpoint, --addressing and the name servers"),
+        kind="resolve",
+    ),
+    rule(
+        Action.RETRY,
+        NotFinished,
+        "The network kept failing for longer than --retry-for",
         run_again("check --endpoint and the network"),
-        kind="resolve refused connect",
+        kind="refused connect",
+    ),
+    rule(
+        Action.REPEAT,
+        LocalFailure,
+        TOO_MANY_FILES,
+        run_again("raise the limit, or send one part at a time", add=("--jobs", "1")),
+        kind="files",
     ),
     rule(
         Action.RETRY,

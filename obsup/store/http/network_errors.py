@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
-from obsup.errors import NetworkError
+from obsup.errors import NO_DESCRIPTOR, NetworkError
 
 # The first match applies, so a specific cause comes before the exception that wraps it. The boolean: whether the store
 # may have received any of the request. Names, because only requests through a proxy load urllib3 and http.client.
@@ -53,6 +54,7 @@ _FINAL_SOCKS_CODES = ("02", "07", "08", "5c", "5d")
 _NAMED_CODES = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET})
 _DETAILS = {
     "alert": "the {server} rejected the TLS connection",
+    "files": "no connection can be opened",
     "certificate": "the {server}'s TLS certificate was not accepted",
     "resolve": "the host name {host} could not be resolved",
     "refused": "connection refused (nothing is listening on {place})",
@@ -82,6 +84,8 @@ def network_error(
     if before_store and (reply := _reply_of_proxy(causes)):
         return reply
     kind, sent, detail = _classify(causes)
+    if kind == "files":
+        return NetworkError(kind, detail, sent)
     is_proxy = before_store or by_proxy
     host, place = _names_of(url)
     detail = detail.format(server="proxy" if is_proxy else "server", host=host, place=place)
@@ -104,6 +108,8 @@ def _names_of(url: str) -> tuple[str, str]:
 
 def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
     """Return kind, whether the store may have received any of the request, and the detail."""
+    if any(isinstance(cause, OSError) and cause.errno in NO_DESCRIPTOR for cause in causes):
+        return "files", False, _DETAILS["files"]
     for names, kind, sent in KINDS:
         cause = next((cause for cause in causes if not _names_of_types(cause).isdisjoint(names)), None)
         if cause is None:
@@ -168,6 +174,9 @@ def _detail(kind: str, exc: BaseException, causes: list[BaseException]) -> str:
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if code := next(filter(_NAMED_CODES.__contains__, codes), None):
         return f"{_DETAILS[kind]} ({os.strerror(code).lower()})"
-    if _name_of(type(exc)) in _CONNECT_TIMEOUTS:  # NameResolutionError is a ConnectTimeoutError, too
+    if kind == "resolve":
+        why = next((one.strerror for one in causes if isinstance(one, socket.gaierror) and one.strerror), "")
+        return f"{_DETAILS[kind]} ({why.lower()})" if why else _DETAILS[kind]
+    if _name_of(type(exc)) in _CONNECT_TIMEOUTS:
         return "no connection to {place} within --connect-timeout"
     return _DETAILS[kind]

@@ -39,6 +39,7 @@ CASES = (
         "answer uploads 400 InvalidRequest The plain HTTP request was sent to HTTPS port",
     ),
     _case("resolve", 75, "export OBSUP_ENDPOINT=http://store.invalid"),
+    _case("refused", 75, "export OBSUP_ENDPOINT=http://127.0.0.1:9"),
     _case("tls", 75, "fault reset,op=uploads,times=always"),
     _case("garbled", 69, "fault garble-answer,op=uploads,times=always"),
     _case(

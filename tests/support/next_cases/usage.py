@@ -54,6 +54,11 @@ CASES = (
         before="obsup init bigfile bucket/key",
     ),
     Case(
+        "engine/job/target_settings: _addressing",
+        2,
+        command="obsup upload bigfile bucket/key --addressing virtual",
+    ),
+    Case(
         "engine/job/target_settings: _refuse_bucket_in",
         2,
         command="obsup upload bigfile bucket/key --endpoint http://127.0.0.1:$PORT/bucket",

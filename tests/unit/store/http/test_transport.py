@@ -518,6 +518,8 @@ def test_a_host_name_that_cannot_be_resolved_is_not_a_timeout() -> None:
     cause = urllib3.exceptions.NameResolutionError("store.example", None, socket.gaierror())  # type: ignore[arg-type]
     url = "https://store.example"
     assert network_error(cause, url).detail == "the host name store.example could not be resolved"
+    cause.__cause__ = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    assert network_error(cause, url).detail.endswith("resolved (temporary failure in name resolution)")
     cause = urllib3.exceptions.ConnectTimeoutError(None, "timed out")  # type: ignore[assignment]
     detail = network_error(cause, url).detail
     assert detail == "no connection to store.example:443 within --connect-timeout"
