@@ -1,6 +1,6 @@
 /* A store that discards everything: it responds to multipart clients and drops the bodies.
 
-   sink [--digests FILE | --record FILE] [--rate BYTES_PER_S] [--cert FILE --key FILE]
+   sink [--digests FILE | --record FILE] [--objects FILE] [--port N] [--delay MS] [--rate BYTES_PER_S] [--cert FILE --key FILE]
 
    Listens on 127.0.0.1 and prints its port. FILE contains the digests that a real store would compute:
        PART-NUMBER MD5 CRC64 [CRC64NVME]    0 is every part without a line
@@ -8,8 +8,9 @@
        object SIZE ETAG CRC64 [CRC64NVME]   the object after Complete
    A request that asks for CRC-64/NVME, as S3 defines it, is answered with the last column, which is in base64.
    --record FILE computes them instead, and writes a line KEY SIZE ETAG for every complete object.
-   --rate limits each connection, as many routers and stores do. At SIGTERM it prints the number of connections,
-   the largest number of bodies received at once, and the bytes of content of all PUT requests.
+   --objects FILE: see list.h. --rate limits each connection, as many routers and stores do. --delay adds the time of
+   a round trip to each response. At SIGTERM it prints the number of connections, the largest number of bodies received
+   at once, the bytes of content of all PUT requests, and the number of lists and HEAD requests of --objects.
 
    Built with -DTLS -lssl -lcrypto it supports https (with --cert and --key) and --record. */
 
@@ -40,6 +41,7 @@ static struct digest parts[PARTS_MAX], whole, object;
 static const struct digest initiated; /* empty */
 static long long object_size;
 static double rate;
+static long delay_ms;
 static atomic_int connections, receiving, max_receiving;
 static atomic_llong content;
 static atomic_bool is_there;
@@ -214,6 +216,7 @@ static bool respond(struct connection *c, int status, const struct digest *d, co
     return send_all(c, text, (size_t)size);
 }
 
+#include "list.h"
 #ifdef TLS
 #include "objects.h"
 #endif
@@ -223,6 +226,9 @@ static bool serve(struct connection *c, const struct request *r) {
     const char *query = strchr(r->target, '?'), *number = query ? strstr(query, "partNumber=") : NULL;
     const char *key = strchr(r->target + 1, '/');
     bool is_bucket = !key || !key[1] || key[1] == '?';
+    if (listed && !is_bucket && !strcmp(r->method, "HEAD")) return respond_listed(c, key + 1, query);
+    if (listed && is_bucket && !strcmp(r->method, "GET") && query && !strstr(query, "location") && !strstr(query, "uploads"))
+        return respond_list(c, query);
 #ifdef TLS
     if (record && !is_bucket && !strcmp(r->method, "PUT")) return record_put(c, r, key + 1, query, number);
     if (record && !is_bucket && !strcmp(r->method, "POST")) return record_post(c, r, key + 1, query);
@@ -287,6 +293,7 @@ static void *serve_connection(void *given) {
         if (record) EVP_DigestInit_ex(c->md5, EVP_md5(), NULL);
 #endif
         if (r.length || r.chunked) is_open = take_body(c, &r);
+        if (delay_ms) usleep((useconds_t)delay_ms * 1000);
         is_open = is_open && serve(c, &r);
     }
 #ifdef TLS
@@ -302,8 +309,9 @@ static void *serve_connection(void *given) {
 static void report(int number) {
     (void)number;
     char text[128];
-    int size = snprintf(text, sizeof text, "connections %d at-once %d content %lld\n", atomic_load(&connections),
-                        atomic_load(&max_receiving), atomic_load(&content));
+    int size = snprintf(text, sizeof text, "connections %d at-once %d content %lld lists %d heads %d\n",
+                        atomic_load(&connections), atomic_load(&max_receiving), atomic_load(&content),
+                        atomic_load(&list_count), atomic_load(&head_count));
     if (record) fclose(record);
     if (write(1, text, (size_t)size) < 0) _exit(1);
     _exit(0);
@@ -337,11 +345,15 @@ static void use_certificate(const char *chain, const char *key) {
 
 int main(int count, char **words) {
     const char *chain = NULL;
+    int port = 0;
     for (int i = 1; i + 1 < count; i += 2) {
         if (!strcmp(words[i], "--digests")) read_digests(words[i + 1]);
 #ifdef TLS
         else if (!strcmp(words[i], "--record")) record = fopen(words[i + 1], "w");
 #endif
+        else if (!strcmp(words[i], "--objects")) read_objects(words[i + 1]);
+        else if (!strcmp(words[i], "--delay")) delay_ms = atol(words[i + 1]);
+        else if (!strcmp(words[i], "--port")) port = atoi(words[i + 1]);
         else if (!strcmp(words[i], "--rate")) rate = atof(words[i + 1]);
         else if (!strcmp(words[i], "--cert")) chain = words[i + 1];
         else if (!strcmp(words[i], "--key")) use_certificate(chain, words[i + 1]);
@@ -352,6 +364,8 @@ int main(int count, char **words) {
     int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1, narrow = NARROW_BUFFER;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
+    address.sin_port = htons((uint16_t)port);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (rate) setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &narrow, sizeof narrow);
     if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 256)) return perror("sink"), 1;
     getsockname(listener, (struct sockaddr *)&address, &size);

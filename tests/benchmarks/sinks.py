@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +27,16 @@ class Sinks:
 class Running:
     """A running sink. The counts are known after it has ended.
 
-    ``at_once`` is the largest number of bodies received at once, ``content`` the bytes of all PUT requests.
+    ``at_once`` is the largest number of bodies received at once, ``content`` the bytes of all PUT requests; ``lists``
+    and ``heads`` are requests for the objects that the sink had from the start.
     """
 
     endpoint: str
     connections: int = 0
     at_once: int = 0
     content: int = 0
+    lists: int = 0
+    heads: int = 0
 
 
 def build(folder: Path) -> Sinks:
@@ -66,13 +69,20 @@ def _make_certificate(folder: Path) -> Path | None:
 
 @contextmanager
 def serve(
-    sinks: Sinks, digests: Path | None, *, record: Path | None = None, https: bool = False, rate: float = 0
+    sinks: Sinks,
+    digests: Path | None,
+    *,
+    record: Path | None = None,
+    https: bool = False,
+    rate: float = 0,
+    others: Sequence[str] = (),
 ) -> Iterator[Running]:
     """Run a sink while inside. *rate* limits each connection to that many bytes per second; 0 is no limit.
 
     It returns the digests in the file *digests*. With *record* it computes them and writes a line per object.
+    *others* are further options of the sink in C.
     """
-    words = [*sinks.command, "--rate", str(rate)]
+    words = [*sinks.command, "--rate", str(rate), *others]
     words += ["--digests", str(digests)] if digests is not None else []
     words += ["--record", str(record)] if record is not None else []
     if https:
@@ -86,5 +96,5 @@ def serve(
         finally:
             process.send_signal(signal.SIGTERM)
             counts = process.stdout.read().split()
-            if len(counts) == 6:
-                running.connections, running.at_once, running.content = map(int, counts[1::2])
+            for name, value in zip(counts[::2], counts[1::2], strict=True):
+                setattr(running, name.replace("-", "_"), int(value))

@@ -1,4 +1,4 @@
-"""An upload of a hundred thousand files: memory does not grow with their number."""
+"""A hundred thousand files, and a plan of a million names: memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_numbered_files(tree: Path, numbers: range) -> None:
 def run(shell: Shell, *arguments: str) -> tuple[int, int, str]:
     """Run obsup; return its exit code, the driver's peak memory in bytes, and the end of its output."""
     with (
-        (shell.folder / "output").open("w+") as output,
+        (shell.folder / "output").open("wb") as output,
         subprocess.Popen(
             [sys.executable, "-m", "obsup", *arguments],
             cwd=shell.folder,
@@ -61,8 +61,11 @@ def run(shell: Shell, *arguments: str) -> tuple[int, int, str]:
                 time.sleep(0.05)
         finally:
             process.kill()
-        output.seek(0)
-        return process.returncode, peak, output.read()[-500:]
+        return (
+            process.returncode,
+            peak,
+            (shell.folder / "output").read_bytes()[-500:].decode(errors="replace"),
+        )
 
 
 def _peak_of(pid: int) -> int:
@@ -99,3 +102,18 @@ def test_a_hundred_thousand_files(shell: Shell, sandbox: Sandbox, home: Path) ->
     assert len(sandbox.requests) == before
     assert max(many, planned) - few < MAX_GROWTH_BYTES
     assert again - few_again < MAX_GROWTH_BYTES
+
+
+def test_a_plan_of_a_million_names(shell: Shell) -> None:
+    """Each folder is a link to the same files. What is planned is printed at once."""
+    tree, real = shell.folder / "tree", shell.folder / "real"
+    make_numbered_files(real, range(FOLDER))
+    tree.mkdir()
+    peaks = []
+    for first, count in ((0, 10), (10, 1000)):
+        for number in range(first, count):
+            (tree / f"{number:03}").symlink_to(real / "000")
+        code, peak, output = run(shell, "upload", "-r", "tree/", "bucket/p/", "--dry-run")
+        assert (code, f"{count * FOLDER:,} files to send" in output) == (0, True), output
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < MAX_GROWTH_BYTES
