@@ -1,4 +1,4 @@
-"""A checkpoint that was copied to another machine, which completed the upload from another version of the source."""
+"""A checkpoint that was copied to another machine, which continues the same upload."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import wait_for_requests
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -36,4 +37,26 @@ def test_the_object_of_the_other_machine_is_not_taken_for_this_source(
     assert sandbox.object_path("bucket", "key").read_bytes() == bytes(600_000)
     outcome = shell.run(*ARGUMENTS, *options)
     assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_machine_whose_copy_of_the_checkpoint_is_behind_notes_the_other_sender(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """They share nothing, so only the list of parts, before the missing ones are sent, shows that both send."""
+    source, other = make_file(600_000), tmp_path / "other"
+    other.mkdir()
+    assert shell.run("init", "bigfile", "bucket/key", "--parts", "3").code == 0
+    for path in shell.folder.glob("bigfile*"):
+        shutil.copy2(path, other)
+    sandbox.add_fault("stall=60,op=part,part=2")
+    elsewhere = Shell(other, {**shell.environment, "OBSUP_STATE_DIR": str(tmp_path / "state")})
+    with shell.begin(*ARGUMENTS, "-j", "1") as process:
+        try:
+            wait_for_requests(sandbox, "part", 1)
+            outcome = elsewhere.run(*ARGUMENTS)
+        finally:
+            process.kill()
+    assert outcome.code == 0, outcome.err
+    assert "part 1 is not in the checkpoint, but stored less than a minute ago" in outcome.err
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from obsup.dates import parse_date
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
 from obsup.engine.proof.part_list import parts_are
@@ -26,6 +27,9 @@ from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, StoredPart, Upload
 from obsup.text import quoted
 from obsup.units import exact_size
+
+# How long ago a part was stored that a run which is not over may have sent.
+RECENT_S = 60.0
 
 
 def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested: Plan | None) -> None:
@@ -111,6 +115,7 @@ def reconcile(
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
     listed = list_open_parts(context, checkpoint.upload, None if must_list else checkpoint.receipts)
+    _note_other_sender(context, checkpoint, listed)
     fitting = _fitting(listed, plan)
     own = {one.number: _own_receipt(checkpoint, one) for one in fitting}
     proven = {number: one for number, one in own.items() if trusted and one and not one.is_unproven}
@@ -127,6 +132,26 @@ def reconcile(
     if differing and context.request.on_change == "fail":
         raise source_changed(context.source, checkpoint.stat, stat, differing)
     return receipts
+
+
+def _note_other_sender(context: UploadContext, checkpoint: Checkpoint, listed: Iterable[StoredPart]) -> None:
+    """Note parts that were stored a moment ago, and not by a run that the checkpoint records.
+
+    Machines exclude each other only if they share the checkpoint. One that has a copy of it sends the same parts.
+    """
+    now_s = context.now_s()
+    others = [
+        one.number
+        for one in listed
+        if one.number not in checkpoint.receipts
+        and (stored_s := parse_date(one.last_modified)) is not None
+        and abs(now_s - stored_s) < RECENT_S
+    ]
+    if others:
+        context.note(
+            f"{parts_are(others)} not in the checkpoint, but stored less than a minute ago: unless a run was killed "
+            "just now, another machine uploads this file, and sends the same parts"
+        )
 
 
 def confirmed(
