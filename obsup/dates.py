@@ -23,6 +23,7 @@ def iso_date(seconds: float) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
+@lru_cache(maxsize=8)  # the requests of one second have the same date
 def http_date(moment: datetime) -> str:
     """Return *moment*, which is in UTC, as the date of a header, in English in every locale."""
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]

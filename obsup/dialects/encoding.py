@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from urllib.parse import quote
 
 from obsup import dates
@@ -59,12 +58,7 @@ def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def http_date(now: datetime) -> str:
     """Return *now* as an RFC 1123 date in GMT, in English in every locale."""
-    return _date_of_second(_utc(now).replace(microsecond=0))
-
-
-@lru_cache(maxsize=8)
-def _date_of_second(now: datetime) -> str:
-    return dates.http_date(now)
+    return dates.http_date(_utc(now).replace(microsecond=0))
 
 
 def basic_date(now: datetime) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
+from obsup.dates import parse_date
 from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied, run_again
 from obsup.model import Credentials
@@ -43,15 +43,8 @@ def pair_keys(
 
 
 def parse_expiry(value: object) -> float | None:
-    """Return an ISO 8601 time (``2026-11-21T03:00:00.5Z``) as seconds since the epoch, or None for any other text.
-
-    A time without a zone is UTC.
-    """
-    try:
-        moment = datetime.fromisoformat(str(value).strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
-        return None
+    """Return a time, such as ``2026-11-21T03:00:00.5Z``, in seconds since the epoch; None for any other value."""
+    return parse_date(str(value).strip())
 
 
 def parse_json_object(text: str) -> dict[str, object] | None:
