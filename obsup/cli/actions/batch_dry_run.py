@@ -9,7 +9,7 @@ from typing import Any
 from obsup.cli.actions.batch import batch_request, check_usage
 from obsup.cli.actions.dry_run import show_limit, show_lock, without_log
 from obsup.cli.report import output
-from obsup.cli.report.fields import failure_fields
+from obsup.cli.report.fields import failure_fields, target_fields
 from obsup.cli.run.requests import BatchOptions, CommandOptions
 from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.dry_run import PlannedFile, plan_batch
@@ -69,10 +69,9 @@ def _print_file(planned: PlannedFile, prefix: Target, *, as_json: bool) -> bool:
 def _line(planned: PlannedFile, prefix: Target) -> str:
     if planned.action == "skip":
         return f"skip {quoted(planned.path)}: {planned.reason}"
-    key = quoted(f"{prefix.bucket}/{prefix.key}{planned.name}")
     how = "one request" if planned.parts <= 1 else f"{planned.parts} parts of {planned.part_size} bytes"
     why = f", {planned.reason}" if planned.reason else ""
-    return f"send {quoted(planned.path)} → {key}: {planned.size} bytes in {how}{why}"
+    return f"send {quoted(planned.path)} → {prefix.below(planned.name)}: {planned.size} bytes in {how}{why}"
 
 
 def _fields(planned: PlannedFile, prefix: Target) -> dict[str, Any]:
@@ -84,11 +83,7 @@ def _fields(planned: PlannedFile, prefix: Target) -> dict[str, Any]:
         fields |= {"reason": planned.reason} if planned.reason else {}
     if planned.action == "send":
         fields |= {"partSize": planned.part_size, "parts": planned.parts}
-    return fields | {
-        "provider": prefix.provider,
-        "bucket": prefix.bucket,
-        "key": prefix.key + planned.name,
-    }
+    return fields | target_fields(prefix.below(planned.name))
 
 
 def _sum_fields(counts: Counter[str], prefix: Target, code: int) -> dict[str, Any]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from obsup.cli.report import output
-from obsup.cli.report.fields import KEPT_CODES, failure_fields, refusal_fields, result_fields
+from obsup.cli.report.fields import (
+    KEPT_CODES,
+    failure_fields,
+    refusal_fields,
+    result_fields,
+    target_fields,
+)
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import LocalFailure, NotFinished, ObsupError, run_again
@@ -138,9 +144,7 @@ class BatchReport:
         reason = {"reason": why} if why else {}
         return {
             **fields,
-            "provider": self._prefix.provider,
-            "bucket": self._prefix.bucket,
-            "key": self._prefix.key + outcome.name,
+            **target_fields(self._prefix.below(outcome.name)),
             "status": _DONE[self._command][1] if outcome.status == "completed" else outcome.status,
             **reason,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from obsup.local.platform.locks import close_lock, is_current, lock_file_of, open_lock, wait_for_lock
@@ -19,7 +19,7 @@ def lock_file(path: str) -> Iterator[None]:
     try:
         while descriptor is None:
             os.stat(path)  # noqa: PTH116 - raises FileNotFoundError
-            descriptor = _wait(path, file)
+            descriptor = open_locked(file, wait_for_lock, create=file != path)
     except FileNotFoundError:
         raise
     except OSError:
@@ -31,13 +31,15 @@ def lock_file(path: str) -> Iterator[None]:
             close_lock(descriptor, file, remove=file != path)
 
 
-def _wait(path: str, file: str) -> int | None:
-    """Return the descriptor of the locked *file*, or None if another holder has removed or replaced it."""
-    descriptor = open_lock(file, create=file != path)
+def open_locked(file: str, lock: Callable[[int], bool], *, create: bool) -> int | None:
+    """Return the descriptor of *file*, locked by *lock*; None if another holder has it, or has removed or replaced it.
+
+    Raises OSError.
+    """
+    descriptor = open_lock(file, create=create)
     is_acquired = False
     try:
-        wait_for_lock(descriptor)
-        is_acquired = is_current(descriptor, file)
+        is_acquired = lock(descriptor) and is_current(descriptor, file)
     finally:
         if not is_acquired:
             os.close(descriptor)

@@ -24,7 +24,7 @@ _POLYNOMIALS = {
     "crc32": 0xEDB88320,
 }
 _CRC_BYTES = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
-_HASHES = frozenset({"sha256", "sha1"})
+_HASHES = frozenset({"md5", "sha256", "sha1"})
 
 Gate = Callable[[int], int]
 """Called before n bytes are read or sent; returns how many may be now. It may block, and it may raise."""
@@ -47,23 +47,22 @@ class PartDigest:
     """
 
     def __init__(self, *, md5: bool = False, crc64: bool = False, checksum: str | None = None) -> None:
+        wanted = {
+            name for name, is_wanted in (("md5", md5), (CRC64, crc64), (checksum, True)) if name and is_wanted
+        }
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
-        self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in wanted & _HASHES}
+        self._crcs = dict.fromkeys(wanted & _MODELS.keys(), 0)
         self._known_md5: str | None = None
         self._known_crc64: int | None = None
-        is_hash = checksum in _HASHES
-        self._hash = hashlib.new(checksum or "", usedforsecurity=False) if is_hash else None
-        self._hashes = [one for one in (self._md5, self._hash) if one is not None]
         self._algorithm = checksum
-        crcs = [name for name, is_wanted in ((CRC64, crc64), (checksum, checksum in _MODELS)) if is_wanted]
-        self._crcs: dict[str | None, int] = dict.fromkeys(crcs, 0)
 
     def update(self, block: memoryview | bytes) -> None:
         """Add the next block."""
-        for one in self._hashes:
+        for one in self._hashes.values():
             one.update(block)
         for name, value in self._crcs.items():
-            self._crcs[name] = _calculate(name or "")(block, value)
+            self._crcs[name] = _calculate(name)(block, value)
 
     def add_window(
         self, descriptor: int, offset: int, size: int, gate: Gate | None, take_buffer: Callable[[], Block]
@@ -78,7 +77,7 @@ class PartDigest:
             return False
         try:
             added = {
-                name: crc(descriptor, offset, size, _POLYNOMIALS[name or ""], value, gate, take_buffer())
+                name: crc(descriptor, offset, size, _POLYNOMIALS[name], value, gate, take_buffer())
                 for name, value in self._crcs.items()
             }
         except (OSError, EOFError):
@@ -89,8 +88,7 @@ class PartDigest:
     def record_md5(self, md5: str) -> None:
         """Record the MD5, in lower-case hex, that was computed separately from the same bytes; compute it no more."""
         self._known_md5 = md5
-        self._md5 = None
-        self._hashes = [self._hash] if self._hash is not None else []
+        self._hashes.pop("md5", None)
 
     def record_crc64(self, crc64: int) -> None:
         """Record the CRC-64/XZ that was computed separately from the same bytes."""
@@ -104,12 +102,12 @@ class PartDigest:
     @property
     def has_md5(self) -> bool:
         """Whether the MD5 is computed."""
-        return self._md5 is not None
+        return "md5" in self._hashes
 
     @property
     def md5(self) -> str | None:
         """The MD5 so far, in lower-case hex."""
-        return self._md5.hexdigest() if self._md5 is not None else self._known_md5
+        return self._hashes["md5"].hexdigest() if self.has_md5 else self._known_md5
 
     @property
     def crc64(self) -> int | None:
@@ -121,8 +119,8 @@ class PartDigest:
         """The checksum so far."""
         if self._algorithm is None:
             return None
-        if self._hash is not None:
-            return Checksum.of(self._algorithm, self._hash.digest())
+        if self._algorithm in self._hashes:
+            return Checksum.of(self._algorithm, self._hashes[self._algorithm].digest())
         return _crc_checksum(self._algorithm, self._crcs[self._algorithm])
 
     def receipt(self, number: int, size: int, etag: str) -> Receipt:

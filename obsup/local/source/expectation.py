@@ -89,27 +89,25 @@ class SourceMeter:
     def __init__(self, expectation: Expectation, *, with_sha256: bool = False) -> None:
         self._expected = expectation
         self.size = 0
+        wanted = {"md5": expectation.md5 is not None, "sha256": with_sha256 or expectation.sha256 is not None}
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
-        self._md5 = hashlib.md5(usedforsecurity=False) if expectation.md5 is not None else None
-        self._sha256 = hashlib.sha256() if with_sha256 or expectation.sha256 is not None else None
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in wanted if wanted[name]}
 
     @property
     def is_idle(self) -> bool:
         """Whether no digest is computed."""
-        return self._md5 is None and self._sha256 is None
+        return not self._hashes
 
     @property
     def sha256(self) -> str | None:
         """The SHA-256 so far in hex, None if it is not computed."""
-        return self._sha256.hexdigest() if self._sha256 is not None else None
+        return self._hashes["sha256"].hexdigest() if "sha256" in self._hashes else None
 
     def update(self, block: memoryview) -> None:
         """Add the next bytes."""
         self.size += len(block)
-        if self._md5 is not None:
-            self._md5.update(block)
-        if self._sha256 is not None:
-            self._sha256.update(block)
+        for one in self._hashes.values():
+            one.update(block)
 
     def check_size_so_far(self, name: str) -> None:
         """Raise DataMismatch if the source *name* is already larger than expected."""
@@ -120,13 +118,10 @@ class SourceMeter:
         """Raise DataMismatch if the complete source *name* differs from the expectation."""
         if self._expected.size is not None and self.size != self._expected.size:
             raise _mismatch(name, f"has {self.size} bytes, not {self._expected.size}", "--expect-size")
-        for kind, digest, expected in (
-            ("MD5", self._md5, self._expected.md5),
-            ("SHA-256", self._sha256, self._expected.sha256),
-        ):
-            if digest is not None and expected is not None and digest.hexdigest() != expected:
-                option = f"--expect-{kind.lower().replace('-', '')}"
-                raise _mismatch(name, f"has the {kind} {digest.hexdigest()}, not {expected}", option)
+        for kind, title in (("md5", "MD5"), ("sha256", "SHA-256")):
+            expected = getattr(self._expected, kind)
+            if expected is not None and (found := self._hashes[kind].hexdigest()) != expected:
+                raise _mismatch(name, f"has the {title} {found}, not {expected}", f"--expect-{kind}")
 
 
 def _mismatch(name: str, what: str, option: str) -> DataMismatch:

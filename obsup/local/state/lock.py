@@ -14,6 +14,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
+from obsup.local.files.file_lock import open_locked
 from obsup.local.files.own_file import distrust_path
 from obsup.local.platform.locks import (
     close_lock,
@@ -185,13 +186,7 @@ class CheckpointLock:
             return True
 
     def _acquire(self, path: str) -> bool:
-        descriptor = open_lock(path, create=True)
-        try:
-            if try_lock(descriptor) and is_current(descriptor, path):
-                self._descriptor, descriptor = descriptor, -1
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+        self._descriptor = open_locked(path, try_lock, create=True)
         return self._descriptor is not None
 
     def release(self) -> None:
