@@ -25,7 +25,7 @@ if sys.platform == "win32":
     WORKER_OPTIONS: dict[str, Any] = {"creationflags": 0x200}
 
     class ChildProcess:
-        """A command whose ``output`` is read, with all processes that it starts: they end with this process.
+        """A command, the ``process``, whose ``output`` is read. All processes that it starts end with this process.
 
         Ctrl-C and Ctrl-Break of the console reach them as well. Raises OSError, ValueError if it cannot be started.
         """
@@ -38,29 +38,24 @@ if sys.platform == "win32":
             self.output = msvcrt.open_osfhandle(read_handle, os.O_RDONLY | os.O_NOINHERIT)
             write_end = msvcrt.open_osfhandle(write_handle, os.O_NOINHERIT)
             try:
-                self._process = subprocess.Popen(command, stdout=write_end)
+                self.process = subprocess.Popen(command, stdout=write_end)
             except BaseException:
                 os.close(self.output)
                 raise
             finally:
                 os.close(write_end)
-            self._job = windows_api.Job(int(self._process._handle))  # type: ignore[attr-defined]
+            self._job = windows_api.Job(int(self.process._handle))  # type: ignore[attr-defined]
             self._is_open = True
-
-        @property
-        def has_ended(self) -> bool:
-            """Whether its exit code was taken."""
-            return self._process.returncode is not None
 
         def forward(self, number: int) -> None:
             """End the processes if *number* is TERMINATE or KILL; the console sends the others itself."""
             if number == TERMINATE and not self._job.terminate():
                 with contextlib.suppress(OSError):
-                    self._process.kill()
+                    self.process.kill()
 
         def exit_code(self) -> int | None:
             """Return the exit code, or None while the command runs."""
-            return self._process.poll()
+            return self.process.poll()
 
         def ended_how(self, code: int) -> str:
             """Return *code* in words."""
@@ -71,10 +66,6 @@ if sys.platform == "win32":
             if self._is_open:
                 self._is_open = False
                 os.close(self.output)
-
-        def wait(self) -> None:
-            """Wait until it ended."""
-            self._process.wait()
 
     def split_command(text: str) -> list[str]:
         """Return the words of a command, as a program of Windows would. Raises ValueError, OSError."""
@@ -113,7 +104,7 @@ else:
     WORKER_OPTIONS: dict[str, Any] = {}
 
     class ChildProcess:
-        """A command whose ``output`` is read; standard input and standard error are those of this process.
+        """A command, the ``process``, whose ``output`` is read; other streams are those of this process.
 
         If this process has a terminal, the command is in the same process group: it can ask for a password, and Ctrl-C
         reaches both. Otherwise it leads a new process group, so that signals reach its children too. Raises OSError,
@@ -124,37 +115,32 @@ else:
             import subprocess  # an upload without a command does not load it
 
             self._has_group = not _has_terminal()
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 bufsize=0,
                 process_group=0 if self._has_group else None,
             )
-            assert self._process.stdout is not None
-            self._pipe = self._process.stdout
+            assert self.process.stdout is not None
+            self._pipe = self.process.stdout
             self.output = self._pipe.fileno()
-
-        @property
-        def has_ended(self) -> bool:
-            """Whether its exit code was taken."""
-            return self._process.returncode is not None
 
         def forward(self, number: int) -> None:
             """Send a signal to the command and its children, unless the terminal already sent it to them."""
             with contextlib.suppress(ProcessLookupError):
                 if self._has_group:
-                    os.killpg(self._process.pid, number)
+                    os.killpg(self.process.pid, number)
                 elif number != signal.SIGINT:
-                    os.kill(self._process.pid, number)
+                    os.kill(self.process.pid, number)
 
         def exit_code(self) -> int | None:
             """Return the exit code, or None while the command runs.
 
             This does not reap the process: until it is reaped, its number and that of its group cannot be reused.
             """
-            if self._process.returncode is not None or not hasattr(os, "waitid"):
-                return self._process.poll()
-            status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if self.process.returncode is not None or not hasattr(os, "waitid"):
+                return self.process.poll()
+            status = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if status is None:
                 return None
             number: int = status.si_status
@@ -167,10 +153,6 @@ else:
         def close_output(self) -> None:
             """Close the output."""
             self._pipe.close()
-
-        def wait(self) -> None:
-            """Wait until it ended."""
-            self._process.wait()
 
     def _has_terminal() -> bool:
         """Return whether this process is in the foreground of a terminal, so that the command can use it."""

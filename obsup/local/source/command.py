@@ -33,20 +33,20 @@ class CommandSource:
         self._command = list(command)
         self._grace_s = grace_s
         self._is_signalled = False
-        self._process: ChildProcess | None = None
+        self._child: ChildProcess | None = None
         self._output: Descriptor | None = None
 
     def start(self) -> None:
         """Run the command. Raises CommandFailed if it cannot be run."""
         try:
-            self._process = ChildProcess(self._command, PIPE_BYTES)
+            self._child = ChildProcess(self._command, PIPE_BYTES)
         except (OSError, ValueError) as exc:
             raise CommandFailed(
                 f"{quoted(self._command[0])} cannot be run",
                 (exc.strerror if isinstance(exc, OSError) else None) or str(exc).capitalize(),
                 NextStep("check the command after --"),
             ) from exc
-        self._output = Descriptor(self._process.output, self.name, on_idle=self._check)
+        self._output = Descriptor(self._child.output, self.name, on_idle=self._check)
 
     def readinto(self, view: memoryview, /) -> int:
         """Read the output of the command.
@@ -65,9 +65,9 @@ class CommandSource:
 
     def signal(self, number: int) -> None:
         """Forward a signal to the command and its children, unless the terminal already sent it to them."""
-        if self._process is not None and not self._process.has_ended:
+        if self._child is not None and self._child.process.returncode is None:
             self._is_signalled = True
-            self._process.forward(number)
+            self._child.forward(number)
 
     def cancel(self) -> None:
         """Make a blocked read return."""
@@ -76,22 +76,22 @@ class CommandSource:
 
     def close(self) -> None:
         """End the command if it still runs, and the children of one that failed."""
-        if self._process is None:
+        if self._child is None:
             return
-        self._process.close_output()
-        if self._process.exit_code() != 0 and not self._is_signalled:
+        self._child.close_output()
+        if self._child.exit_code() != 0 and not self._is_signalled:
             self.signal(TERMINATE)
         try:
             self._ends_within(self._grace_s)
         finally:
             if self._is_signalled:  # even if it ended: a child of it may have ignored the signal
                 self.signal(KILL)
-            self._process.wait()
+            self._child.process.wait()
 
     def _ends_within(self, timeout_s: float) -> bool:
-        assert self._process is not None
+        assert self._child is not None
         end_s = time.monotonic() + timeout_s
-        while self._process.exit_code() is None:
+        while self._child.exit_code() is None:
             if time.monotonic() >= end_s:
                 return False
             time.sleep(POLL_S)
@@ -99,13 +99,13 @@ class CommandSource:
 
     def _check(self) -> None:
         """Raise CommandFailed if the command failed."""
-        assert self._process is not None
-        code = self._process.exit_code()
+        assert self._child is not None
+        code = self._child.exit_code()
         if not code:
             return
         program = quoted(self._command[0])
         raise CommandFailed(
-            f"{program} {self._process.ended_how(code)}",
+            f"{program} {self._child.ended_how(code)}",
             "Its output may be incomplete, so nothing was published",
             run_again(f"fix the error that {program} printed"),
         )
