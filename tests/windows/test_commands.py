@@ -81,14 +81,54 @@ def test_the_batch_file_of_the_task(windows: WindowsMachine, sandbox: Sandbox, m
     assert "Error" in failed.err
 
 
+CORE = """obsup init bigfile bucket/key --parts 3
+obsup part bigfile bucket/key --part-number 2
+obsup upload bigfile bucket/key --parts 3
+obsup verify bigfile bucket/key --parts 3
+obsup init bucket/steps > id
+set /p id=<id
+obsup part bigfile bucket/steps --upload-id %id% --parts 2 --part-number 1
+obsup part bigfile bucket/steps --upload-id %id% --parts 2 --part-number 2
+obsup complete bigfile bucket/steps --upload-id %id% --parts 2
+obsup init bucket/other > id
+set /p id=<id
+obsup abort bucket/other --upload-id %id%
+python cat.py | obsup upload - bucket/stream --part-size 200K
+obsup upload --from-command bucket/command -- python cat.py
+obsup upload -r tree bucket/"""
+
+
 def test_the_sandbox_runs_under_windows(windows: WindowsMachine, make_file: MakeFile) -> None:
-    """The store, its clients and its folder are on the same Windows machine."""
-    source = make_file(300_000)
-    done = windows.run_batch_file(
-        "obsup sandbox --dir store -- obsup upload bigfile bucket/key --parts 2 --json\n"
+    """The store, its clients and its folder are on the same Windows machine: every kind of upload, and each step."""
+    source = make_file(900_000)
+    (windows.folder / "tree").mkdir()
+    for name in ("con.txt", "Read me"):
+        make_file(1000, f"tree/{name}")
+    checked = (
+        f"{line}\r\nif errorlevel 1 exit /b {number}" for number, line in enumerate(CORE.split("\n"), 10)
     )
+    (windows.folder / "cat.py").write_text(
+        "import sys; sys.stdout.buffer.write(open('bigfile', 'rb').read())"
+    )
+    (windows.folder / "core.cmd").write_text("\r\n".join(["@echo off", *checked]), newline="")
+    done = windows.run_batch_file("obsup sandbox --dir store -- cmd /c core.cmd\nexit /b %ERRORLEVEL%\n")
     assert done.code == 0, done
-    assert (windows.folder / "store" / "bucket" / "key").read_bytes() == source.read_bytes()
+    objects = windows.folder / "store" / "bucket"
+    for key in ("key", "steps", "stream", "command"):
+        assert (objects / key).read_bytes() == source.read_bytes()
+    assert {path.name for path in (objects / "tree").iterdir()} == {"%63on.txt", "Read me"}
+    assert not [*(windows.folder / "store/.sandbox/uploads").iterdir()]
+
+
+def test_the_printed_command_in_cmd(windows: WindowsMachine, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """It names the same file, whatever the characters in its name mean in cmd.exe."""
+    source = make_file(1000, "R&D (1), it's a^b; c=d.bin")
+    sandbox.add_fault("error=503:SlowDown,times=1")
+    failed = windows.run("upload", source.name, "bucket/key", "--retry-for", "0s")
+    assert failed.code == 75, failed
+    done = windows.run_batch_file(f"{failed.err.strip().rpartition(': ')[2]}\nexit /b %ERRORLEVEL%\n")
+    assert (done.code, done.err) == (0, ""), (failed, done)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.parametrize(

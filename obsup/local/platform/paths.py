@@ -71,6 +71,11 @@ def native(path: str, *, windows: bool = _IS_WINDOWS) -> str:
     return path.replace("/", "\\") if windows else path
 
 
+def name_beside(name: str, *, windows: bool = _IS_WINDOWS) -> str:
+    """Return *name* for a file beside SOURCE. With the colon of an alternate stream, it would be another stream."""
+    return name.replace(":", "~") if windows else name
+
+
 def drive_of(path: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
     """Return the drive or the share of *path*, and the rest; the drive is empty on other systems."""
     return ntpath.splitdrive(path) if windows else ("", path)

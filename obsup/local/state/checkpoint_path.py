@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from obsup.local.files.own_file import distrust_path
-from obsup.local.platform.paths import exact
+from obsup.local.platform.paths import exact, name_beside
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
 from obsup.model import Target
@@ -79,7 +79,7 @@ def fallback_folder() -> Path:
 
 def short_name(name: str) -> str:
     """Return *name*, or its beginning and a digest if it is very long."""
-    data = os.fsencode(name)
+    data = os.fsencode(name := name_beside(name))
     if len(data) <= MAX_NAME_BYTES:
         return name
     return f"{os.fsdecode(data[: MAX_NAME_BYTES - 9])}~{short_digest(data)}"

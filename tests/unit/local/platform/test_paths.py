@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from obsup.local.platform.paths import decode_line, exact, key_file_command, split_source
+from obsup.local.platform.paths import decode_line, exact, key_file_command, name_beside, split_source
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from obsup.local.platform.paths import decode_line, exact, key_file_command, spl
         ("C:\\data\\", r"C:\data", ""),
         ("C:\\", "C:\\", ""),
         ("C:file", "C:file", "file"),
+        (r"C:\a\b.txt:notes", r"C:\a\b.txt:notes", "b.txt:notes"),
         (r"\\server\share\a\b", r"\\server\share\a\b", "b"),
         ("\\\\server\\share\\", "\\\\server\\share\\", ""),
         (r"..\..", r"..\..", ""),
@@ -95,3 +96,9 @@ def test_the_command_for_a_key_file() -> None:
     """Its form for Windows runs in cmd.exe and PowerShell."""
     command = key_file_command(32, windows=True)
     assert command == "python -c \"import os; open('KEYFILE', 'xb').write(os.urandom(32))\""
+
+
+def test_the_name_beside_an_alternate_stream() -> None:
+    """A checkpoint in another stream of the same file would change the file that is uploaded."""
+    assert name_beside("b.txt:notes", windows=True) == "b.txt~notes"
+    assert name_beside("b.txt:notes", windows=False) == "b.txt:notes"
