@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from obsup.local.state import started_uploads
 from obsup.local.state.lock import UploadLock
 from obsup.model import StoredPart, Target, Upload
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.mutating_relay import MutatingRelay, with_other_headers
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 
@@ -291,6 +294,21 @@ def test_gc_uses_the_clock_of_the_store(home: Path, tmp_path: Path, ahead_s: flo
         assert -60 < listed.json["uploads"][0]["ageSeconds"] < 60
         outcome = shell.run("gc", "bucket", "--older-than", "1d", "--json")
         assert (outcome.code, outcome.json["aborted"]) == (0, []), outcome.err
+
+
+def test_gc_with_the_date_of_a_proxy(
+    inside: Inside, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy may replace the Date header, and its clock may be wrong. The store has accepted the signature."""
+    assert inside.run("init", "bucket/key").code == 0
+    date = formatdate(time.time() + 864_000, usegmt=True)
+    with MutatingRelay(
+        sandbox.port, partial(with_other_headers, drop=("date",), add={"Date": date})
+    ) as relay:
+        monkeypatch.setenv("OBSUP_ENDPOINT", relay.endpoint)
+        outcome = inside.run("gc", "bucket", "--older-than", "1d", "--foreign", "--json")
+    assert [one["because"] for one in outcome.json["kept"]] == ["young"], outcome.err
+    assert len(sandbox.uploads()) == 1
 
 
 def test_gc_continues_after_a_rejected_abort(inside: Inside, sandbox: Sandbox) -> None:

@@ -23,6 +23,7 @@ from obsup.engine.inspect.upload_cycle import RequestTimes
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
+from obsup.engine.upload.adoption import CLOCK_TOLERANCE_S
 from obsup.local.files.existing import is_directory
 from obsup.local.source.identity import check_uploaded
 from obsup.model import ListWindow, Upload
@@ -75,9 +76,18 @@ def run_parts(
 
 
 def connect_with_clock(session: Session, settings: StoreSettings) -> tuple[ObjectStore, Callable[[], float]]:
-    """Return the store of *settings*, and a function that returns the time of the store after its first response."""
+    """Return the store of *settings*, and a function that returns the time of the store after its first response.
+
+    The Date header may be that of a proxy. A store accepts a signature only if its clock hardly differs.
+    """
     times = RequestTimes(time.time)
-    return session.connect_with(settings, events.both(session.tally, times)).store, times.now_s
+    connection = session.connect_with(settings, events.both(session.tally, times))
+    signed = connection.recovery.clock
+
+    def now_s() -> float:
+        return min(times.now_s(), signed.now().timestamp() + CLOCK_TOLERANCE_S)
+
+    return connection.store, now_s
 
 
 def run_uploads(prefix: str, options: CommandOptions, window: ListWindow, *, long: bool) -> int:
