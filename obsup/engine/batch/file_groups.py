@@ -75,6 +75,10 @@ class GroupWorkers:
         """Submit a group; *jobs* is the total of files in flight. Raises BrokenExecutor."""
         raise NotImplementedError
 
+    def find_fault(self, result: GroupResult) -> ObsupError | None:  # noqa: ARG002 - for those on other hosts
+        """Return why the files of a group that ended must be sent again, None if they need not."""
+        return None
+
     def note_failure(self) -> None:
         """React to a group that failed as a whole."""
 
@@ -122,6 +126,7 @@ class FileGroups:
         """
         files = self.in_flight.pop(future)
         failure = CancelledError() if future.cancelled() else future.exception()
+        failure = failure or self.workers.find_fault(future.result())
         if failure is not None:
             self._note_unexpected(failure)
             self.workers.note_failure()
@@ -241,6 +246,15 @@ class RemoteGroups(GroupWorkers):
             return upload_group_remotely, task if self._signer is None else _signed(task, self._signer)
 
         return self._workers.submit(make_call)
+
+    def find_fault(self, result: GroupResult) -> ObsupError | None:
+        made = next((one.result for one in result.outcomes if one.result is not None), None)
+        try:
+            if made is not None:
+                self._workers.objects.check(result.worker, made.target, made)
+        except ObsupError as exc:
+            return exc
+        return None
 
 
 def _signed(task: GroupTask, signer: SmallFileSigner) -> GroupTask:

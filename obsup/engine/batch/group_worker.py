@@ -29,6 +29,7 @@ from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.remote_task import (
     limit_of_thread,
+    name_of_worker,
     presigned_connection,
     record_event,
     recording_events,
@@ -82,13 +83,14 @@ class FileGroup(Value):
 class GroupResult(Value):
     """The outcomes of a group, and the files of it that are left to the driver: it retries them unless it stops.
 
-    ``unstarted`` are those for which there was no time.
+    ``unstarted`` are those for which there was no time. ``worker`` is as in WorkerReport.
     """
 
     outcomes: tuple[FileOutcome, ...]
     left: tuple[PendingFile, ...]
     reported: tuple[events.Event, ...]
     unstarted: tuple[PendingFile, ...] = ()
+    worker: str = ""
 
 
 def _connect(setup: WorkerSetup, observe: events.Observer, wait: Callable[[float], bool]) -> Connection:
@@ -230,7 +232,7 @@ class RemoteGroupWorker:
             count,
             is_over=lambda: bool(outcomes or left) and time.monotonic() >= end_s,
         )
-        return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), waiting)
+        return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), waiting, name_of_worker())
 
     def _open(self, connection: Connection) -> FileUploader:
         context = UploadContext(

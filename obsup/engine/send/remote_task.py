@@ -5,6 +5,7 @@ A task holds no secret: the worker finds its own credentials, or gets the signed
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -26,10 +27,10 @@ from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
-from obsup.errors import NextStep, ObsupError, SourceUnreadable
-from obsup.local.source.digest import PartDigest
+from obsup.errors import NextStep, ObsupError, SourceChanged, SourceUnreadable, run_again
+from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.expectation import SourceDigests
-from obsup.local.source.file import FileWindow
+from obsup.local.source.file import FileWindow, hash_part
 from obsup.local.source.identity import (
     check_same_file,
     content_changed,
@@ -46,6 +47,7 @@ from obsup.store.answers.checksums import has_checksum
 from obsup.store.http.transport import Transport
 from obsup.store.interface import FixedCredentials
 from obsup.store.presigned import PresignedRequest
+from obsup.text import quoted
 from obsup.value import Value
 
 # The size limit of a report. The last event is always kept, because it shows how the task ended.
@@ -84,13 +86,15 @@ class ObjectTask(Value):
 class WorkerReport(Value):
     """The result of a task, or its failure, and the events in the order they happened.
 
-    Of a file with a signed URL, the result is the response, which the driver verifies. The failure is returned, not
+    Of a file with a signed URL, the result is the response, which the driver verifies. ``worker`` is from
+    ``name_of_worker``. The failure is returned, not
     raised: raising it would lose the events.
     """
 
     result: Receipt | Finished | Stored | None = None
     failure: ObsupError | None = None
     recorded: tuple[events.Event, ...] = ()
+    worker: str = ""
 
 
 def run_part_task(task: PartTask) -> WorkerReport:
@@ -238,10 +242,31 @@ def _report_of(work: Callable[[], Receipt | Finished | Stored]) -> WorkerReport:
     """Run *work* and return its report."""
     with recording_events([]) as recorded:
         try:
-            return WorkerReport(work(), recorded=tuple(recorded))
+            return WorkerReport(work(), recorded=tuple(recorded), worker=name_of_worker())
         except ObsupError as exc:
             failure = with_host(exc)
     return WorkerReport(failure=failure, recorded=tuple(recorded))
+
+
+def compared_here(part: PartToSend, report: WorkerReport, gate: Gate | None) -> Receipt:
+    """Return the receipt of *report* if it is for the bytes of *part* on this host. Raises SourceChanged if not."""
+    receipt, path = report.result, Path(part.path)
+    assert isinstance(receipt, Receipt)
+    digest = hash_part(path, part.part, part.stat, PartDigest(crc64=True), gate)
+    if digest.crc64 == receipt.crc64:
+        return replace(receipt, is_unproven=False)
+    hosts = [event.host for event in report.recorded if isinstance(event, events.Requested)]
+    where = f"the worker on host {hosts[-1]}" if hosts else "a worker"
+    raise SourceChanged(
+        f"part {part.part.number} of {part.upload.target} was read from another file than {quoted(path)}",
+        f"Under this path, {where} sees a file of the same size and modification time with other content",
+        run_again("keep the source on storage that every worker sees under the same path"),
+    )
+
+
+def name_of_worker() -> str:
+    """Return the name of this process among all workers."""
+    return f"process {os.getpid()} on host {socket.gethostname()}"
 
 
 def with_host(failure: ObsupError) -> ObsupError:

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from obsup import events
+from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import check_spec, parse_dask
@@ -22,26 +23,25 @@ from obsup.engine.send.remote_task import (
     ObjectTask,
     PartTask,
     WorkerReport,
+    compared_here,
     run_object_task,
     run_part_task,
 )
 from obsup.engine.send.worker_failures import as_obsup_error, may_be_of_worker
+from obsup.engine.verify.worker_objects import WorkerObjects
 from obsup.errors import (
     Denied,
-    SourceChanged,
     Throttled,
-    run_again,
 )
 from obsup.local.processes.pool import ProcessPool
-from obsup.local.source.digest import Gate, PartDigest
+from obsup.local.source.digest import Gate
 from obsup.local.source.expectation import Expectation
-from obsup.local.source.file import FileWindow, hash_part
+from obsup.local.source.file import FileWindow
 from obsup.local.source.rate_limit import RateLimit
-from obsup.model import Receipt, SourceStat, Stored
+from obsup.model import Receipt, SourceStat, Stored, Target
 from obsup.rate import Rate
 from obsup.store.http.body import BodyDigests
 from obsup.store.presigned import PresignedRequest, UrlSigner
-from obsup.text import quoted
 
 # A part fails after so many workers died while they sent it: the part may be what kills them.
 MAX_LOST_WORKERS = 3
@@ -78,8 +78,8 @@ class _PendingTask:
     """One part or one small file that a worker sends.
 
     *make_call* returns the call for one attempt, with a share of the rate limit. *what* names the task in messages.
-    *observe* gets the events of all attempts. *part* is what a worker sends unless it is a whole file. *failed* are the
-    workers that could not send it.
+    *observe* gets the events of all attempts. *part* is what a worker sends unless it is a whole file, and *target*
+    that of the file. *failed* are the workers that could not send it.
     """
 
     what: str
@@ -87,6 +87,7 @@ class _PendingTask:
     make_call: Callable[[float], WorkerCall]
     observe: events.Observer
     part: PartToSend | None = None
+    target: Target | None = None
     future: _TaskFuture = field(default_factory=_TaskFuture)
     lost_workers: int = 0
     was_denied: bool = False
@@ -111,8 +112,10 @@ class RemoteWorkers:
         rate: Rate | None = None,
         observe: events.Observer = events.ignore,
         read_gate: Gate | None = None,
+        objects: WorkerObjects | None = None,
     ) -> None:
         self._backend = backend
+        self.objects = objects or WorkerObjects(None, lambda _: None)
         self.settings = settings
         self._signer = signer
         self._rate = rate
@@ -158,6 +161,7 @@ class RemoteWorkers:
     def put(self, context: UploadContext, stat: SourceStat) -> Future[Finished]:
         """Have a worker put the small file of *context*, whose identity is *stat*."""
         request, digests = replace(context.request, source=context.source), context.source_digests
+        target = request.target
         stat = context.planned(stat)
         is_local = self._backend.is_local
         if digests is None and not is_local:
@@ -170,13 +174,14 @@ class RemoteWorkers:
                 request, self.settings, stat, context.since_s, rate, digests, is_local
             )
 
-        return self._submit(_PendingTask(str(request.target), 1, make_call, context.observe))
+        return self._submit(_PendingTask(str(target), 1, make_call, context.observe, target=target))
 
     def put_presigned(
         self, context: UploadContext, stat: SourceStat, headers: Mapping[str, str], digests: BodyDigests
     ) -> Future[Stored]:
         """Have a worker send the small file of *context*, with the signed *headers* and *digests*."""
         request, stat = replace(context.request, source=context.source), context.planned(stat)
+        target = request.target
 
         def make_call(share: float) -> WorkerCall:
             assert self._signer is not None
@@ -187,10 +192,10 @@ class RemoteWorkers:
                 context.since_s,
                 self._rate_of(share),
                 is_local=self._backend.is_local,
-                presigned=self._signer.sign_object(request.target, headers, digests),
+                presigned=self._signer.sign_object(target, headers, digests),
             )
 
-        return self._submit(_PendingTask(str(request.target), 1, make_call, context.observe))
+        return self._submit(_PendingTask(str(target), 1, make_call, context.observe, target=target))
 
     def submit(self, make_call: Callable[[Rate | None, bool], WorkerCall]) -> Future[Any]:
         """Run a call in a worker, once.
@@ -235,20 +240,31 @@ class RemoteWorkers:
         if failure is not None:
             is_local = self._backend.is_local
             task.future.set_exception(as_obsup_error(failure, task.what, is_local=is_local))
-        elif isinstance(report.result, Receipt) and report.result.is_unproven and task.part is not None:
-            self._comparing.submit(self._compare, task, task.part, attempt)
+        elif self._is_doubtful(task, report):
+            self._comparing.submit(self._confirm, task, attempt)
         else:
             self._succeed(task, report.result)
 
-    def _compare(self, task: _PendingTask, part: PartToSend, attempt: Future[Any]) -> None:
-        """Complete the task with the receipt of *attempt*, after comparing what was sent with the file of this host."""
+    def _is_doubtful(self, task: _PendingTask, report: WorkerReport) -> bool:
+        if isinstance(report.result, Receipt):
+            return report.result.is_unproven
+        return task.target is not None and not self.objects.is_known(report.worker)
+
+    def _confirm(self, task: _PendingTask, attempt: Future[Any]) -> None:
+        """Complete the task with the result of *attempt* after comparing a part, or finding an object, on this host."""
+        report: WorkerReport = attempt.result()
+        result = report.result
         try:
-            receipt = _compared(part, attempt.result(), self._read_gate)
+            if task.part is not None:
+                result = compared_here(task.part, report, self._read_gate)
+            elif task.target is not None and isinstance(result, Finished | Stored):
+                made = result.stored if isinstance(result, Finished) else result
+                self.objects.check(report.worker, task.target, made)
         except BaseException as exc:  # noqa: BLE001 - the thread that waits for the future raises it
             if not self._retries(task, exc, attempt):
                 task.future.set_exception(exc)
         else:
-            self._succeed(task, receipt)
+            self._succeed(task, result)
 
     def _succeed(self, task: _PendingTask, result: Receipt | Finished | Stored | None) -> None:
         """Complete the task. The workers that could not send it are the ones that have failed."""
@@ -288,32 +304,19 @@ def _publish_events(report: WorkerReport, observe: events.Observer) -> WorkerRep
     return report
 
 
-def _compared(part: PartToSend, report: WorkerReport, gate: Gate | None) -> Receipt:
-    """Return the receipt of *report* if it is for the bytes of *part* on this host. Raises SourceChanged if not."""
-    receipt, path = report.result, Path(part.path)
-    assert isinstance(receipt, Receipt)
-    digest = hash_part(path, part.part, part.stat, PartDigest(crc64=True), gate)
-    if digest.crc64 == receipt.crc64:
-        return replace(receipt, is_unproven=False)
-    hosts = [event.host for event in report.recorded if isinstance(event, events.Requested)]
-    where = f"the worker on host {hosts[-1]}" if hosts else "a worker"
-    raise SourceChanged(
-        f"part {part.part.number} of {part.upload.target} was read from another file than {quoted(path)}",
-        f"Under this path, {where} sees a file of the same size and modification time with other content",
-        run_again("keep the source on storage that every worker sees under the same path"),
-    )
-
-
 def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> RemoteWorkers:
     """Return the remote workers that the request asks for. Raises as ``check_spec`` and ``DaskBackend`` do."""
-    request, connection = context.request, context.connection
+    request, connection, backend = context.request, context.connection, _open_backend(context)
+    # The names of buckets are unique at the vendors' own hosts.
+    is_certain = backend.is_local or is_vendor_host(request.target.endpoint)
     return RemoteWorkers(
-        _open_backend(context),
+        backend,
         connection.worker_settings,
         signer=connection.signer if request.presign else None,
         rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,
         read_gate=context.read_gate,
+        objects=WorkerObjects(None if is_certain else connection.store, context.note_once),
     )
 
 

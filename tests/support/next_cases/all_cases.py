@@ -30,6 +30,8 @@ NOT_RUN = {
 
 _DASK = "tests/e2e/test_executors_dask.py::test_"
 RUN_ELSEWHERE = {
+    "engine/verify/worker_objects: WorkerObjects.check": "tests/unit/engine/batch/test_file_groups.py"
+    "::test_objects_of_a_worker_that_this_host_does_not_see",
     "engine/send/content: _not_shown": "tests/e2e/test_opaque_etags.py::test_nothing_shows_what_a_store_received",
     "engine/stream/memory: check_memory": "tests/e2e/test_part_rules.py"
     "::test_a_stream_of_equal_parts_that_memory_cannot_hold",
@@ -44,6 +46,6 @@ RUN_ELSEWHERE = {
     "engine/send/dask_backend: _connect 2": f"{_DASK}a_cluster_with_tls",
     "engine/send/worker_failures: as_obsup_error 2": f"{_DASK}workers_with_changed_code",
     "engine/send/worker_failures: as_obsup_error 4": f"{_DASK}workers_with_changed_code",
-    "engine/send/remote_workers: _compared": f"{_DASK}dask_workers_in_a_mount_namespace_with_another_file",
+    "engine/send/remote_task: compared_here": f"{_DASK}dask_workers_in_a_mount_namespace_with_another_file",
 }
 """The test that runs the command, as FILE::FUNCTION."""

@@ -25,14 +25,17 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.backends import FixedBackend
 from obsup.engine.send.remote_workers import RemoteWorkers
+from obsup.engine.verify.worker_objects import WorkerObjects
+from obsup.errors import BadConfiguration
 from obsup.local.source.identity import stat_source
 from obsup.local.walk.walk import FoundFile
-from obsup.model import Credentials, Target
+from obsup.model import Credentials, Stored, Target
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import stored_keys
 from tests.support.stores import GivenKeys
 
 WORKERS = 2
+MADE = Stored(200, "etag")
 
 
 @pytest.fixture
@@ -174,6 +177,58 @@ def test_a_failure_that_is_a_bug_is_noted_once(
         assert future is not None
         assert groups.collect(future, pending, left) == ()
     assert len(observed) == notes
+
+
+def remote_workers(seen: Sandbox, written: Sandbox, notes: list[str]) -> RemoteWorkers:
+    """Return a worker that writes to one store; this host sees the objects of another one, or of the same."""
+
+    def submit(call: Callable[[object], object], task: object) -> Future[object]:
+        done = Future[object]()
+        done.set_result(call(task))
+        return done
+
+    keys = GivenKeys(Credentials(seen.access_key, seen.secret_key))
+    store = connect(settings(seen), sleep=lambda _: False, credentials=keys).store
+    backend = FixedBackend(submit, 1, lambda **_: None, is_local=False)
+    return RemoteWorkers(backend, settings(written), objects=WorkerObjects(store, notes.append))
+
+
+def test_objects_of_a_worker_that_this_host_does_not_see(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path
+) -> None:
+    """Its keys may be those of another account, or its network leads elsewhere: its first object is requested here."""
+    notes = list[str]()
+    context = UploadContext(
+        connect(settings(sandbox), sleep=lambda _: True), batch.shared.template, events.ignore, StopSignal()
+    )
+    with Sandbox() as other:
+        for seen, is_seen in ((other, False), (sandbox, True)):
+            workers = remote_workers(seen, sandbox, notes)
+            groups = FileGroups(RemoteGroups(batch, workers, lambda: 2))
+            for names in (("a", "b"), ("c",)):
+                pending, left = deque(found(tmp_path, name) for name in names), deque[PendingFile]()
+                future = groups.submit(pending, lambda: 1)
+                assert future is not None
+                outcomes = groups.collect(future, pending, left)
+                assert sorted(one.name for one in outcomes) == (list(names) if is_seen else [])
+                assert sorted(one.file.name for one in left) == ([] if is_seen else list(names))
+            request = replace(
+                batch.shared.template, source=tmp_path / "a", target=batch.shared.prefix.below("a")
+            )
+            single = workers.put(replace(context, request=request), stat_source(tmp_path / "a"))
+            failure = single.exception()
+            assert isinstance(failure, BadConfiguration) is not is_seen
+            assert is_seen or "p/a was stored by process" in str(failure)
+            workers.close(wait=True)
+        assert sum(one.operation == "head" for one in sandbox.requests) == 1
+        sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+        remote_workers(sandbox, sandbox, notes).objects.check(
+            "process 1", batch.shared.prefix.below("a"), MADE
+        )
+    assert notes == [
+        "it was not checked that this host sees the objects of the workers: checking bucket/p/a was "
+        "rejected: 403 AccessDenied"
+    ]
 
 
 def presigned_results(
