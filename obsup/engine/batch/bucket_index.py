@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 from obsup import events
 from obsup.errors import ObsupError
@@ -27,13 +28,16 @@ LISTING_DENIED_CODES = ("AccessDenied", "Forbidden", "MethodNotAllowed", "NotImp
 class _KeyRange:
     """The keys up to *end*, or to the end of the list if that is empty, that follow those of the range before.
 
-    Its list continues after *marker*, and has reached *last_key*.
+    Its list continues after *marker*, and has reached *last_key*. *first_key* is the first one in it, and *next_key*
+    the first one behind *end*.
     """
 
     marker: str
     end: bytes
+    last_key: bytes
+    first_key: bytes = b""
+    next_key: bytes = b""
     pages: int = 0
-    last_key: bytes = b""
     is_complete: bool = False
 
 
@@ -45,15 +49,25 @@ class BucketIndex:
         self._ranges: list[_KeyRange] = []
         self._ends: list[bytes] = []
         self._has_objects = False
+        self._is_sorted = True  # as far as the pages show
 
     def read(self, store: ObjectStore, prefix: Target, boundaries: Sequence[str], *, max_pages: int) -> None:
         """List the objects below *prefix*, at most *max_pages* pages of each range. Raises ObsupError.
 
-        The sorted keys *boundaries* are the last ones of all ranges but the last.
+        The sorted keys *boundaries* are the last ones of all ranges but the last. A store that does not list keys in
+        the order of their bytes (older rclone, SeaweedFS) has only one range.
         """
+        self._read_ranges(store, prefix, boundaries, max_pages)
+        if boundaries and not self._is_sorted:
+            self._read_ranges(store, prefix, (), max_pages * (len(boundaries) + 1))
+
+    def _read_ranges(
+        self, store: ObjectStore, prefix: Target, boundaries: Sequence[str], max_pages: int
+    ) -> None:
+        """List the ranges. If there are several, stop at the first page that is not sorted."""
         self._ends = [key.encode() for key in boundaries]
         markers, ends = ("", *boundaries), (*self._ends, b"")
-        self._ranges = [_KeyRange(*pair) for pair in zip(markers, ends, strict=True)]
+        self._ranges = [_KeyRange(*one) for one in zip(markers, ends, (b"", *self._ends), strict=True)]
         count = len(self._ranges)
         with open_threads(count, "list") if count > 1 else InlineExecutor() as lists:
             waiting = list(self._ranges)
@@ -64,14 +78,21 @@ class BucketIndex:
                 done = wait(in_flight, return_when=FIRST_COMPLETED).done
                 pages = [(in_flight.pop(future), future.result()) for future in done]
                 waiting = [one for one, page in pages if self._add(one, page) and one.pages < max_pages]
+                if boundaries and not self._is_sorted:
+                    return
+        pairs = pairwise(self._ranges)
+        self._is_sorted = self._is_sorted and all(one.next_key in (b"", two.first_key) for one, two in pairs)
 
     def _add(self, key_range: _KeyRange, page: ObjectPage) -> bool:
         """Add one page of a range; return whether others follow."""
         rows = [(_encoded(one.key), one.size, one.etag, one.last_modified) for one in page.objects]
         self._table.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)", rows)
         if rows:
+            keys = [row[0] for row in rows]
+            self._is_sorted = self._is_sorted and keys == sorted(keys) and key_range.last_key <= keys[0]
             self._has_objects = True
-            key_range.last_key = rows[-1][0]
+            key_range.first_key, key_range.last_key = key_range.first_key or keys[0], keys[-1]
+            key_range.next_key = next((key for key in keys if key_range.end and key > key_range.end), b"")
         key_range.pages += 1
         key_range.is_complete = page.marker is None or bool(
             key_range.end and key_range.last_key >= key_range.end
@@ -85,7 +106,7 @@ class BucketIndex:
         if not self._ranges:
             return False
         one = self._ranges[bisect_left(self._ends, encoded)]
-        return one.is_complete or encoded <= one.last_key
+        return one.is_complete or (self._is_sorted and encoded <= one.last_key)
 
     def find(self, key: str) -> StoredObject | None:
         """Return the listed object, or None."""

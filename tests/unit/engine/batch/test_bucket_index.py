@@ -76,6 +76,31 @@ def test_a_range_with_too_many_objects_is_not_listed_to_its_end() -> None:
     assert len(store.markers) == 4
 
 
+class StoreWithItsOwnOrder(PagedStore):
+    """A store that lists keys by their last character, and begins anew behind a marker that it does not know."""
+
+    def list_objects(self, _bucket: str, _prefix: str, marker: str) -> ObjectPage:
+        self.markers.append(marker)
+        found = sorted(self.keys, key=lambda key: key[::-1])
+        found = found[found.index(marker) + 1 if marker in found else 0 :]
+        page = tuple(StoredObject(key, 1, "etag", "") for key in found[:PAGE])
+        return ObjectPage(page, page[-1].key if len(found) > PAGE else None)
+
+
+def test_a_store_with_another_order_has_one_range() -> None:
+    """The list of a range would end at a key behind its end, and lack others of it. They would be sent again."""
+    store: Any = StoreWithItsOwnOrder(set(names(*range(40))))
+    with open_bucket_index(store, PREFIX, names(9, 19, 29), max_pages=10, observe=events.ignore) as index:
+        assert all(index.covers(key) and index.find(key) for key in store.keys)
+
+
+def test_an_incomplete_list_in_another_order_covers_nothing() -> None:
+    """The keys that it lacks may be anywhere."""
+    store: Any = StoreWithItsOwnOrder(set(names(*range(40))))
+    with open_bucket_index(store, PREFIX, (), max_pages=2, observe=events.ignore) as index:
+        assert not any(index.covers(key) for key in store.keys)
+
+
 def test_a_list_that_is_denied_covers_nothing() -> None:
     """Each file in the journal costs one request, as a note says."""
 
