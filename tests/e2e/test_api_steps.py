@@ -301,7 +301,7 @@ def test_a_failing_callback_loses_no_progress(
     source = make_file(1_000_000)
 
     def stop_later(transferred: int, _total: int | None, _seconds: float) -> None:
-        if transferred > 600_000:
+        if transferred > 300_000:  # one part more may be queued
             raise KeyError("callback")
 
     with pytest.raises(KeyError, match="callback"):
