@@ -36,7 +36,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Busy, ObsupError, OtherRank, Stopped
+from obsup.errors import Busy, NextStep, ObsupError, OtherRank, OutOfTime, Stopped, run_again
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Stored, Upload
 from obsup.text import shielded
@@ -189,6 +189,12 @@ def _do(work: Callable[[Session], T], session: Session) -> T:
         raise
 
 
+def _allow_more_time(limits: Limits) -> NextStep:
+    """Return the step for a run whose time was too short for any part: the next one would get no further."""
+    longer = ("--max-time", f"{2 * limits.max_time_s:g}s") if limits.max_time_s is not None else ()
+    return run_again("no part was complete in that time, so allow more", add=longer)
+
+
 def _report_failure(
     error: ObsupError,
     session: Session | None,
@@ -199,6 +205,8 @@ def _report_failure(
     is_transfer: bool,
 ) -> None:
     tally = session.tally if session is not None and is_transfer else None
+    if isinstance(error, OutOfTime) and tally is not None and tally.in_flight and not tally.sent_parts:
+        error.next_step = _allow_more_time(options.limits)
     is_made = session is not None and session.has_object
     stored = (tally.stored_parts, tally.parts) if tally is not None and not is_made else (0, None)
     output.print_message(output.error_lines(error, resume=resume, stored=stored))

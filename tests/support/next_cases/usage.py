@@ -54,6 +54,12 @@ CASES = (
         before="obsup init bigfile bucket/key",
     ),
     Case(
+        "cli/run/session: _allow_more_time",
+        75,
+        before="fault slow=20K,op=part,times=always",
+        command="obsup upload bigfile bucket/key --parts 2 --max-time 1s",
+    ),
+    Case(
         "engine/job/target_settings: _addressing",
         2,
         command="obsup upload bigfile bucket/key --addressing virtual",
