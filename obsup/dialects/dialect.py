@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from msgspec import field
 
 from obsup.model import Credentials
+from obsup.units import GIB
 from obsup.value import Value
 
 Addressing = Literal["virtual", "path", "cname"]
@@ -22,19 +23,20 @@ KEY_RESPONSES = KEY_LISTS | {"InitiateMultipartUpload", "ListParts", "CompleteMu
 
 
 class Limits(Value):
-    """The limits of the service. Sizes are bytes. Source: "constraints" of uploading parts, by vendor.
+    """The limits of the service, by default those that all vendors have. Sizes are bytes.
 
+    Source: "constraints" of uploading parts, by vendor; in the API references, 5 GB is 5 GiB.
     ``max_key`` is bytes of UTF-8, or characters if ``counts_characters``. ``equal_parts``: all parts but the last must
     have the same size.
     """
 
     min_part: int
-    max_part: int
-    max_parts: int
-    max_object: int
-    max_put: int
     max_key: int
     max_metadata: int
+    max_part: int = 5 * GIB
+    max_parts: int = 10_000
+    max_object: int = 10_000 * 5 * GIB
+    max_put: int = 5 * GIB
     page: int = 1000
     counts_characters: bool = False
     equal_parts: bool = False

@@ -14,7 +14,7 @@ from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS
 from obsup.dialects.vendor import REGION, WEBSITE_REFUSAL, HostFamily, KeyNames, MetadataService, Vendor
-from obsup.units import GIB, KIB
+from obsup.units import KIB
 
 # Of the vendor's list, those for one object or its uploads.
 SUB_RESOURCES = SHARED_SUB_RESOURCES | {
@@ -58,18 +58,9 @@ AWS4_SIGNATURE = replace(
     default_region="",
 )
 
-# In the API reference, 100 KB is 102400 bytes and 5 GB is 5 GiB. Buckets of OBS 2.0 require 5 MB per part. They cannot
-# be recognised in advance: Complete fails with EntityTooSmall.
-LIMITS = Limits(
-    min_part=100 * KIB,
-    max_part=5 * GIB,
-    max_parts=10_000,
-    max_object=10_000 * 5 * GIB,
-    max_put=5 * GIB,
-    max_key=1024,
-    counts_characters=True,
-    max_metadata=8 * KIB,
-)
+# In the API reference, 100 KB is 102400 bytes. Buckets of OBS 2.0 require 5 MB per part. They cannot be recognised in
+# advance: Complete fails with EntityTooSmall.
+LIMITS = Limits(min_part=100 * KIB, max_key=1024, counts_characters=True, max_metadata=8 * KIB)
 
 _NATIVE_HEADERS = replace(
     headers_like_s3("x-obs-", sse_kms_key_id="server-side-encryption-kms-key-id"),
@@ -192,8 +183,6 @@ VENDOR = Vendor(
     credential_files=(),
     metadata_service=MetadataService(
         name="obs",
-        base="http://169.254.169.254",
-        base_variable="OBSUP_METADATA_ENDPOINT",
         token_path="/meta-data/latest/api/token",
         # The vendor's libraries disagree: the one for OBS has the first name, the one for all services the second.
         token_headers=("X-securitykey-Token", "X-Metadata-Token"),

@@ -13,7 +13,7 @@ from obsup.dialects.dialect import KEY_RESPONSES, Dialect, HeaderNames, Limits
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import QueryNames, SignatureV4
 from obsup.dialects.vendor import REGION, CredentialFile, HostFamily, KeyNames, MetadataService, Vendor
-from obsup.units import GIB, KIB
+from obsup.units import KIB
 
 # Of the vendor's list, those for one object or its uploads.
 SUB_RESOURCES = SHARED_SUB_RESOURCES | {
@@ -66,15 +66,7 @@ OSS4_SIGNATURE = SignatureV4(
     service_of_region=(("cb-", "oss-cloudbox"),),
 )
 
-LIMITS = Limits(
-    min_part=100 * KIB,
-    max_part=5 * GIB,
-    max_parts=10_000,
-    max_object=10_000 * 5 * GIB,
-    max_put=5 * GIB,
-    max_key=1023,
-    max_metadata=8 * KIB,
-)
+LIMITS = Limits(min_part=100 * KIB, max_key=1023, max_metadata=8 * KIB)
 
 _HEADERS = HeaderNames(
     security_token="x-oss-security-token",
@@ -185,14 +177,9 @@ VENDOR = Vendor(
     metadata_service=MetadataService(
         name="oss",
         base="http://100.100.100.200",
-        base_variable="OBSUP_METADATA_ENDPOINT",
-        token_path="/latest/api/token",
         token_headers=("X-aliyun-ecs-metadata-token",),
         life_headers=("X-aliyun-ecs-metadata-token-ttl-seconds",),
         path="/latest/meta-data/ram/security-credentials/",
-        has_roles=True,
-        envelope=None,
         names=KeyNames("AccessKeyId", "AccessKeySecret", ("SecurityToken",)),
-        expiry="Expiration",
     ),
 )

@@ -21,7 +21,7 @@ from obsup.dialects.vendor import (
     MetadataService,
     Vendor,
 )
-from obsup.units import GIB, KIB, MIB
+from obsup.units import KIB, MIB
 
 AWS2_SIGNATURE = SignatureV2(
     auth_scheme="AWS",
@@ -56,15 +56,7 @@ AWS4_SIGNATURE = SignatureV4(
     default_region="us-east-1",  # which compatible stores without regions accept
 )
 
-LIMITS = Limits(
-    min_part=5 * MIB,
-    max_part=5 * GIB,
-    max_parts=10_000,
-    max_object=10_000 * 5 * GIB,
-    max_put=5 * GIB,
-    max_key=1024,
-    max_metadata=2 * KIB,
-)
+LIMITS = Limits(min_part=5 * MIB, max_key=1024, max_metadata=2 * KIB)
 
 _HEADERS = replace(
     headers_like_s3("x-amz-", sse_kms_key_id="server-side-encryption-aws-kms-key-id"),
@@ -201,15 +193,10 @@ VENDOR = Vendor(
     ),
     metadata_service=MetadataService(
         name="aws",
-        base="http://169.254.169.254",
         base_variable="AWS_EC2_METADATA_SERVICE_ENDPOINT",
-        token_path="/latest/api/token",
         token_headers=("X-aws-ec2-metadata-token",),
         life_headers=("X-aws-ec2-metadata-token-ttl-seconds",),
         path="/latest/meta-data/iam/security-credentials/",
-        has_roles=True,
-        envelope=None,
         names=KeyNames("AccessKeyId", "SecretAccessKey", ("Token",)),
-        expiry="Expiration",
     ),
 )

@@ -92,16 +92,16 @@ class MetadataService(Value):
     """
 
     name: str
-    base: str
-    base_variable: str
-    token_path: str
     token_headers: tuple[str, ...]
     life_headers: tuple[str, ...]
     path: str
-    has_roles: bool
-    envelope: str | None
     names: KeyNames
-    expiry: str
+    base: str = "http://169.254.169.254"
+    base_variable: str = "OBSUP_METADATA_ENDPOINT"
+    token_path: str = "/latest/api/token"
+    has_roles: bool = True
+    envelope: str | None = None
+    expiry: str = "Expiration"
 
 
 class Vendor(Value):

@@ -93,7 +93,7 @@ def _carry_out(
     report: BatchReport,
 ) -> BatchSummary:
     observe, stop = session.display.observe, session.stop
-    connection = session.connect_with(settings, observe)
+    connection = session.connect(settings, observe)
     if command == "verify":
         return compare_batch(connection, request, report, observe=observe, stop=stop)
     return BatchUploader(connection, request, observe=observe, stop=stop, limit=session.limit).run(report)

@@ -81,7 +81,7 @@ def connect_with_clock(session: Session, settings: StoreSettings) -> tuple[Objec
     The Date header may be that of a proxy. A store accepts a signature only if its clock hardly differs.
     """
     times = RequestTimes(time.time)
-    connection = session.connect_with(settings, events.both(session.tally, times))
+    connection = session.connect(settings, events.both(session.tally, times))
     signed = connection.recovery.clock
 
     def now_s() -> float:

@@ -76,16 +76,12 @@ class Session:
         """Print one line of the result, unless --json is given; return False if its reader is gone."""
         return self.options.as_json or output.print_result(text)
 
-    def connect(self, settings: StoreSettings) -> Connection:
-        """Return a connection to the store of *settings*. Raises Denied, BadConfiguration."""
-        return self.connect_with(settings, self.tally)
-
-    def connect_with(self, settings: StoreSettings, observe: events.Observer) -> Connection:
-        """Return a connection whose events go to *observe*, after a warning if TLS certificates are not verified."""
+    def connect(self, settings: StoreSettings, observe: events.Observer | None = None) -> Connection:
+        """Return a connection whose events go to *observe*, by default the tally. Raises Denied, BadConfiguration."""
         if settings.endpoint.startswith("https://") and not settings.network.verify_tls:
             self.display.observe(events.Noted(UNVERIFIED))
         self.is_connected = True
-        return connect(settings, observe=observe, sleep=self.stop.sleep)
+        return connect(settings, observe=observe or self.tally, sleep=self.stop.sleep)
 
     def context(self, settings: StoreSettings, request: UploadRequest) -> UploadContext:
         """Return what the engine needs to carry out *request*. Raises Denied, BadConfiguration."""
