@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Unpack
 
 from obsup import events
 from obsup.api.call import opened, public
-from obsup.api.keywords import StepKeywords, StoreKeywords, VerifyKeywords
+from obsup.api.keywords import File, StepKeywords, StoreKeywords, VerifyKeywords
 from obsup.api.steps import select_upload
 from obsup.api.values import option_value, path_value
 from obsup.engine.inspect.open_uploads import ListedUpload, list_open_uploads
@@ -18,8 +17,6 @@ from obsup.engine.steps.lookup import require_upload
 from obsup.engine.verify.comparison import Identical
 from obsup.engine.verify.file_check import check_object
 from obsup.model import ListWindow, StoredPart
-
-File = str | os.PathLike[str]
 
 
 @public(StepKeywords)

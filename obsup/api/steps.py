@@ -12,7 +12,14 @@ from typing import Any, Unpack, cast
 from msgspec.structs import replace
 
 from obsup.api.call import opened, public
-from obsup.api.keywords import CompleteKeywords, CopyKeywords, ObjectKeywords, SendKeywords, StepKeywords
+from obsup.api.keywords import (
+    CompleteKeywords,
+    CopyKeywords,
+    File,
+    ObjectKeywords,
+    SendKeywords,
+    StepKeywords,
+)
 from obsup.api.values import checked, option_value, path_value, wrong_type
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.progress import ProgressTally
@@ -32,7 +39,6 @@ from obsup.local.source.file_object import FileObject, Readable, as_bytes
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.model import Stored
 
-File = str | os.PathLike[str]
 Content = bytes | bytearray | memoryview | Readable | None
 
 

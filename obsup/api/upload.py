@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Unpack, cast
 
 from obsup.api.call import opened, public
-from obsup.api.keywords import UploadKeywords
+from obsup.api.keywords import File, UploadKeywords
 from obsup.api.values import path_value, wrong_type
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.engine.upload.uploader import Uploader
 from obsup.local.source.file_object import FileObject, Readable
-
-File = str | os.PathLike[str]
 
 
 @public(UploadKeywords)

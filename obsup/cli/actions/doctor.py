@@ -14,11 +14,12 @@ from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.connection_checks import (
     check_connection,
+    describe_correction,
     describe_credentials,
     find_signature,
+    recommend,
 )
 from obsup.engine.inspect.finding import Finding, information
-from obsup.engine.inspect.recommendations import describe_correction, recommend
 from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
 from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again
 from obsup.local.config.file import MAX_BYTES
