@@ -1,4 +1,4 @@
-"""Measure the driver of a fleet whose workers only sleep: fleet_simulation.py EXECUTOR TREE ENDPOINT.
+"""Measure the driver of a fleet whose workers only sleep: fleet_simulation.py EXECUTOR TREE ENDPOINT [OPTION].
 
 Prints the CPU seconds, and the seconds, of one ``upload -r`` as JSON. The workers must be able to import this module.
 """
@@ -55,7 +55,7 @@ def main() -> None:
     from obsup.cli.main import cli
     from tests.benchmarks import fleet_simulation  # not as __main__, which the workers do not have
 
-    executor, tree, endpoint = sys.argv[1:]
+    executor, tree, endpoint, *options = sys.argv[1:]
     replaced: Any = file_groups
     replaced.upload_group_remotely = fleet_simulation.sleep_instead
     words = [
@@ -69,6 +69,7 @@ def main() -> None:
         endpoint,
         "-j",
         "100",
+        *options,
     ]
     sys.argv[1:] = words
     started_s = time.monotonic()
