@@ -39,7 +39,7 @@ _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
 class EarlyResponse(BrokenPipeError):
-    """The store responded or closed the connection before it had the whole body. the response can be read."""
+    """The store responded or closed the connection before it had the whole body. The response can be read."""
 
     def __init__(self) -> None:
         super().__init__(errno.EPIPE, "the store responded before it had the whole body")

@@ -121,6 +121,7 @@ def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl
         context.hostname_checks_common_name = False
     # Some systems' Python takes an older one from the configuration of OpenSSL.
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    context.set_alpn_protocols(["http/1.1"])  # some servers choose another protocol without it, or none
     _load_client_certificate(context, settings)
     return context
 

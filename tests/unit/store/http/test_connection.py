@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import closing, nullcontext
 from functools import partial
 
@@ -11,7 +12,9 @@ from obsup.dialects.addressing import locate
 from obsup.errors import NetworkError
 from obsup.store.http.connection import MAX_JOINED_BODY_BYTES, ConnectionPool, head_of, open_directly
 from obsup.store.http.settings import ConnectionSettings, Response
+from obsup.store.http.tls_files import tls_context
 from obsup.store.http.transport import Transport
+from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import Reply, ScriptedServer, response
 from tests.support.stores import BytesBody
 
@@ -123,6 +126,21 @@ def test_chunks_that_contradict_their_sizes_are_an_error(chunks: bytes) -> None:
         _put(server, b"x")
     assert caught.value.kind in ("incomplete", "reset")
     assert caught.value.sent
+
+
+def test_tls_names_the_protocol_that_follows(authority: Authority) -> None:
+    """A server with several protocols could choose another one."""
+    tls = authority.context("127.0.0.1")
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    settings = ConnectionSettings(ca_bundle=str(authority.bundle))
+    with (
+        ScriptedServer(lambda _: response(200), tls=tls) as server,
+        closing(
+            open_directly("127.0.0.1", server.port, tls=lambda: tls_context(settings, {}), settings=settings)
+        ) as sock,
+    ):
+        assert isinstance(sock, ssl.SSLSocket)
+        assert sock.selected_alpn_protocol() == "http/1.1"
 
 
 def test_idle_connections_are_limited_and_close_with_the_transport() -> None:
