@@ -57,6 +57,25 @@ def test_presigned_small_files_need_no_credentials_in_the_workers(shell: Shell, 
     assert count_operations(sandbox)["part"] == 2
 
 
+def test_presigned_files_that_must_replace_nothing(shell: Shell, sandbox: Sandbox) -> None:
+    """Each attempt looks for the object, and finds its own if a response was lost: a worker with a URL cannot."""
+    make_files(shell, "tree/a")
+    sandbox.add_fault("drop-answer,op=put")
+    options = (
+        "--provider",
+        "s3",
+        "--region",
+        "us-east-1",
+        "--no-overwrite",
+        "--executor",
+        "processes",
+        "--presign",
+    )
+    outcome = shell.run("upload", "-r", "tree", "bucket/p/", *options, "-j", "1")
+    assert outcome.code == 0, outcome.err
+    assert count_operations(sandbox)["put"] == 1
+
+
 def test_a_failure_in_a_worker_names_the_host(shell: Shell, sandbox: Sandbox) -> None:
     """It does not stop the other files."""
     make_files(shell, *SMALL)

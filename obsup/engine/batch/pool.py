@@ -201,7 +201,11 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
 
 
 def _put_remotely(workers: RemoteWorkers, context: UploadContext, stat: SourceStat) -> Finished:
-    if context.request.presign:
+    request = context.request
+    if request.presign and request.options.no_overwrite:
+        # Each attempt first looks for the object, which a worker that has only a URL cannot.
+        return put_file(context, stat)
+    if request.presign:
 
         def put(
             _target: Target, open_body: OpenBody, headers: Mapping[str, str], digests: BodyDigests
