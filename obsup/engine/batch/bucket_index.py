@@ -55,7 +55,7 @@ class BucketIndex:
         """List the objects below *prefix*, at most *max_pages* pages of each range. Raises ObsupError.
 
         The sorted keys *boundaries* are the last ones of all ranges but the last. A store that does not list keys in
-        the order of their bytes (older rclone, SeaweedFS) has only one range.
+        the order of their bytes (Storj, SeaweedFS) has only one range.
         """
         self._read_ranges(store, prefix, boundaries, max_pages)
         if boundaries and not self._is_sorted:
