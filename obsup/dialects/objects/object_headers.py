@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from obsup.dialects.dialect import Dialect
@@ -45,10 +45,7 @@ def object_headers(
     _check_together(options)
     headers: dict[str, str] = {}
     own = extension_headers(dialect, options.headers)
-    for row, name in _FIELDS:
-        value = getattr(options, name)
-        if not _is_given(value):
-            continue
+    for row, name, value in _given(options):
         if name == "retain_until":
             value = end_of_retention(value, since_s)
         rendered = _render(dialect, row, value)
@@ -90,11 +87,7 @@ def forbids_overwrite(dialect: Dialect, headers: Mapping[str, str]) -> bool:
 
 def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:
     """Return the given options whose headers Complete sends; every process that completes the upload needs them."""
-    return [
-        one.option
-        for one in OBJECT_PARAMETERS
-        if _is_given(getattr(options, one.parameter)) and carries(dialect, one.parameter, "complete")
-    ]
+    return [row.option for row, name, _ in _given(options) if carries(dialect, name, "complete")]
 
 
 def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: bool = False) -> dict[str, str]:
@@ -136,9 +129,12 @@ def copy_source_value(bucket: str, key: str, version_id: str | None = None) -> s
     return source if version_id is None else f"{source}?versionId={encode_value(version_id)}"
 
 
-def _is_given(value: object) -> bool:
-    """Return whether an option is set: 0 is; None, False, an empty text and an empty mapping are not."""
-    return bool(value) or (isinstance(value, int) and not isinstance(value, bool))
+def _given(options: ObjectOptions) -> Iterator[tuple[OptionRow, str, Any]]:
+    """Yield the options that are set: 0 is; None, False, an empty text and an empty mapping are not."""
+    for row, name in _FIELDS:
+        value = getattr(options, name)
+        if value or type(value) is int:
+            yield row, name, value
 
 
 def _check_together(options: ObjectOptions) -> None:

@@ -54,11 +54,13 @@ class PartDigest:
         self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in wanted & _HASHES}
         self._crcs = dict.fromkeys(wanted & _MODELS.keys(), 0)
         self._known_md5: str | None = None
+        self._current_md5: str | None = None
         self._known_crc64: int | None = None
         self._algorithm = checksum
 
     def update(self, block: memoryview | bytes) -> None:
         """Add the next block."""
+        self._current_md5 = None
         for one in self._hashes.values():
             one.update(block)
         for name, value in self._crcs.items():
@@ -107,7 +109,11 @@ class PartDigest:
     @property
     def md5(self) -> str | None:
         """The MD5 so far, in lower-case hex."""
-        return self._hashes["md5"].hexdigest() if self.has_md5 else self._known_md5
+        if not self.has_md5:
+            return self._known_md5
+        if self._current_md5 is None:
+            self._current_md5 = self._hashes["md5"].hexdigest()
+        return self._current_md5
 
     @property
     def crc64(self) -> int | None:

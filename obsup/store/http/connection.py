@@ -24,7 +24,6 @@ from obsup.store.http.sockets import (
     open_connection,
     send_all,
     send_available,
-    set_timeout,
 )
 from obsup.units import KIB, MIB
 
@@ -72,8 +71,8 @@ class Connection:
             is_sent = True
         except (EarlyResponse, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             pass  # the response that the store sent before it closed the connection can still be read
-        set_timeout(self._sock, response_timeout_s)
-        with closing(open_stream(self._sock, self._settings.response_limit_s)) as stream:
+        limit_s = self._settings.response_limit_s
+        with closing(open_stream(self._sock, timeout_s=response_timeout_s, limit_s=limit_s)) as stream:
             answer = read_head(stream, method)
             require_whole_request(answer.status, is_sent=is_sent)
             content = read_body(stream, answer)

@@ -41,7 +41,8 @@ class _TunnelResponse(HTTPResponse):
     """The response of a proxy to CONNECT."""
 
     def __init__(self, sock: Any, *, limit_s: float, **options: Any) -> None:
-        super().__init__(ResponseStream(sock, limit_s), **options)  # type: ignore[arg-type]
+        stream = ResponseStream(sock, timeout_s=sock.gettimeout(), limit_s=limit_s)
+        super().__init__(stream, **options)  # type: ignore[arg-type]
 
 
 class _Connection(HTTPConnection):

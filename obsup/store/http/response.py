@@ -35,9 +35,9 @@ class Head(Value):
     is_last: bool
 
 
-def open_stream(sock: Any, limit_s: float) -> io.BufferedReader:
+def open_stream(sock: Any, *, timeout_s: float, limit_s: float) -> io.BufferedReader:
     """Return the bytes that arrive on *sock*; see ``ResponseStream``."""
-    return io.BufferedReader(ResponseStream(sock, limit_s))
+    return io.BufferedReader(ResponseStream(sock, timeout_s=timeout_s, limit_s=limit_s))
 
 
 def read_head(stream: io.BufferedReader, method: str) -> Head:

@@ -56,17 +56,17 @@ _early_bytes: MutableMapping[Any, bytes] = WeakKeyDictionary()
 class ResponseStream(io.RawIOBase):
     """The bytes that arrive on *sock*. The timeout starts when this computer has sent the whole request.
 
-    From its first byte on, the whole response, with interim ones before it and trailers after it, must arrive within
-    *limit_s*, or within the timeout of *sock* if that is longer. Raises NetworkError if it does not, or is too long.
+    *timeout_s* is seconds in which no byte moves. From its first byte on, the whole response, with interim ones before
+    it and trailers after it, must arrive within *limit_s*, or within *timeout_s* if that is longer. Raises NetworkError
+    if it does not, or is too long.
     """
 
-    def __init__(self, sock: Any, limit_s: float) -> None:
+    def __init__(self, sock: Any, *, timeout_s: float, limit_s: float) -> None:
         self._sock = sock
-        self._limit_s = max(limited(limit_s), sock.gettimeout() or 0.0)
+        self._limit_s = max(limited(limit_s), timeout_s)
         self._end_s: float | None = None
         self._bytes_left = MAX_BYTES
-        self._timeout_s = sock.gettimeout()
-        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until the response is read
+        self._timeout_s = timeout_s
 
     def readable(self) -> bool:
         return True
@@ -103,10 +103,6 @@ class ResponseStream(io.RawIOBase):
         if now_s >= self._end_s:
             raise NetworkError("slow", "the response arrived too slowly", sent=True)
         return min(wait_s, self._end_s - now_s)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def find_addresses(host: str, port: int, timeout_s: float) -> list[Any]:
