@@ -119,24 +119,18 @@ class LogFile:
         with self._lock:
             if self._descriptor is None:
                 return
-            failure = self._append(data)
-        if failure is not None:
-            self._warn(
-                f"the log {quoted(self._path)} cannot be written any more: {failure.strerror}; "
-                "continuing without a log"
-            )
-
-    def _append(self, data: bytes) -> OSError | None:
-        """Write *data*; close the file and return the error if that fails."""
-        try:
-            self._rotate(len(data))
-            assert self._descriptor is not None
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-        except OSError as exc:
-            self._close()
-            return exc
-        return None
+            try:
+                self._rotate(self._descriptor, len(data))
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            except OSError as exc:
+                self._close()
+                why = exc.strerror
+            else:
+                return
+        self._warn(
+            f"the log {quoted(self._path)} cannot be written any more: {why}; continuing without a log"
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -166,10 +160,9 @@ class LogFile:
                 errno.EPERM, f"It is a link or a pipe of another user (uid {status.st_uid})"
             )
 
-    def _rotate(self, added: int) -> None:
-        """Start a new file if *added* bytes would make this one too large."""
-        assert self._descriptor is not None
-        size = os.fstat(self._descriptor).st_size
+    def _rotate(self, descriptor: int, added: int) -> None:
+        """Start a new file if *added* bytes would make this one, the open *descriptor*, too large."""
+        size = os.fstat(descriptor).st_size
         if not size or size + added <= self._max_bytes:
             return
         for number in range(self._max_old_files - 1, 0, -1):

@@ -8,7 +8,7 @@ import io
 import os
 import stat
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -31,31 +31,33 @@ POLL_S = 0.1
 PIPE_BYTES = 1 * MIB
 
 
-class ByteSource(Protocol):
+class ByteSource:
     """A stream as its reader sees it. ``name`` is for messages. Only one thread reads."""
 
     name: str
 
     def start(self) -> None:
-        """Prepare for the first read."""
+        """Prepare for the first read; nothing to do for what is open already."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Read into the beginning of *view*; return the number of bytes, 0 at the end. Raises what reading raises."""
+        raise NotImplementedError
 
-    def is_finished(self, timeout_s: float, /) -> bool:
-        """Return, after the end, whether the stream may be published; wait up to *timeout_s* for that.
+    def is_finished(self, _timeout_s: float, /) -> bool:
+        """Return, after the end, whether the stream may be published; wait up to so many seconds for that.
 
-        Raises if it must not be published.
+        A pipe or a file does not show whether its writer succeeded. Raises if it must not be published.
         """
+        return True
 
     def cancel(self) -> None:
         """Make a blocked read return soon."""
 
     def close(self) -> None:
-        """Release all resources. No read may be active."""
+        """Release all resources; not those of the caller. No read may be active."""
 
 
-class Descriptor:
+class Descriptor(ByteSource):
     """The bytes of an open file descriptor: a pipe, a terminal, a file. It is not closed here.
 
     *on_idle* is called regularly while there is nothing to read; an exception of it ends the wait.
@@ -68,9 +70,6 @@ class Descriptor:
         self._is_cancelled = False
         self._check_unchanged = unchanged_check(name, descriptor)
         enlarge_pipe(descriptor, PIPE_BYTES)
-
-    def start(self) -> None:
-        """Do nothing: it is already open."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Wait for bytes, until cancelled. Raises SourceUnreadable, LocalFailure, SourceChanged."""
@@ -86,16 +85,8 @@ class Descriptor:
             raise LocalFailure(f"reading {self.name} was cancelled")
         self._on_idle()
 
-    def is_finished(self, _timeout_s: float, /) -> bool:
-        """Return True: a pipe does not show whether its writer succeeded."""
-        return True
-
     def cancel(self) -> None:
-        """Make a blocked read return."""
         self._is_cancelled = True
-
-    def close(self) -> None:
-        """Do nothing: the descriptor belongs to the caller."""
 
 
 class WaitingStream(io.RawIOBase):

@@ -19,6 +19,7 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.file_object import FileObject
 from obsup.local.source.memory_part import MemoryPart
+from obsup.local.source.stream import ByteSource
 from obsup.local.source.stream_parts import PartReader
 from obsup.model import Receipt
 from tests.support.waiting import wait_for
@@ -27,7 +28,7 @@ PART = 10
 JOBS = 3
 
 
-class RecordingSource:
+class RecordingSource(ByteSource):
     """A stream of *size* bytes that records its reading threads. It fails at *fails_at* and blocks at *blocks_at*."""
 
     name = "the source"
