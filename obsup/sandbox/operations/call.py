@@ -16,7 +16,6 @@ from obsup.sandbox.storage.attributes import (
     read_attributes,
     read_customer_key,
     read_lock,
-    without_encryption,
     without_options,
 )
 from obsup.sandbox.storage.disk import Disk
@@ -101,7 +100,7 @@ class Call:
         """Return the attributes that the request sets, as far as this store supports them. Raises Refused (400)."""
         attributes = read_attributes(self.request, self.vendor, encrypts=self.encrypts)
         if "ignore-encryption" in self.faults:
-            attributes = without_encryption(attributes)
+            attributes = replace(attributes, encryption="", kms_key_id="", customer_key_md5="")
         if "ignore-checksums" in self.faults:
             attributes = replace(attributes, checksum_algorithm="", checksum_type="")
         lock = {} if "ignore-lock" in self.faults else read_lock(self.request, self.vendor, now=self.now)

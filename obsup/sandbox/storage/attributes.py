@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -160,11 +160,6 @@ def lock_headers(attributes: Attributes, vendor: Vendor) -> dict[str, str]:
     if attributes.legal_hold:
         headers[vendor.header("object-lock-legal-hold")] = "ON"
     return headers
-
-
-def without_encryption(attributes: Attributes) -> Attributes:
-    """Return *attributes* as a store keeps them that ignores encryption."""
-    return replace(attributes, encryption="", kms_key_id="", customer_key_md5="")
 
 
 def without_options(attributes: Attributes) -> Attributes:
