@@ -46,7 +46,8 @@ MAX_COUNTED_ATTEMPT_S = 60.0
 LAST_ATTEMPT_S = 1.5
 
 
-def _sleep(seconds: float) -> bool:
+def sleep(seconds: float) -> bool:
+    """Sleep; nothing stops it."""
     time.sleep(seconds)
     return False
 
@@ -61,7 +62,7 @@ class RetryPolicy(Value):
     retry_for_s: float = 900.0
     base_s: float = 0.5
     monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], bool] = _sleep
+    sleep: Callable[[float], bool] = sleep
     uniform: Callable[[float, float], float] = field(default=random.uniform)
 
     def delay_s(self, attempt: int, requested_s: float | None) -> float:

@@ -35,7 +35,6 @@ from obsup.engine.send.remote_task import (
     recording_events,
     set_thread_limit,
     sharing_limit,
-    sleep,
     with_host,
 )
 from obsup.engine.send.worker_failures import may_be_of_worker
@@ -46,6 +45,7 @@ from obsup.local.source.identity import is_same_file, stat_source
 from obsup.local.walk.walk import FoundFile
 from obsup.rate import Rate
 from obsup.store.presigned import PresignedRequest
+from obsup.store.retrying import sleep
 from obsup.value import Value
 
 # The states that the driver sets in all its processes.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -47,6 +46,7 @@ from obsup.store.answers.checksums import has_checksum
 from obsup.store.http.transport import Transport
 from obsup.store.interface import FixedCredentials
 from obsup.store.presigned import PresignedRequest
+from obsup.store.retrying import sleep
 from obsup.text import quoted
 from obsup.value import Value
 
@@ -309,9 +309,3 @@ def presigned_connection(settings: StoreSettings, *presigned: PresignedRequest) 
     if not any(has_checksum(names, one.headers) for one in presigned):
         connection.learned.add(REJECTS_CHECKSUMS)
     return connection
-
-
-def sleep(seconds: float) -> bool:
-    """Sleep; nothing stops a worker."""
-    time.sleep(seconds)
-    return False

@@ -31,12 +31,10 @@ from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.verify.option_check import check_encryption, check_options, with_info
 from obsup.errors import (
-    Busy,
     CommandFailed,
     DataMismatch,
     NextStep,
     ObsupError,
-    Stopped,
     WrongUsage,
     run_again,
 )
@@ -97,11 +95,7 @@ class StreamUploader:
 
     def run(self) -> Result:
         """Upload the stream, and return after verifying the object. Raises ObsupError."""
-        try:
-            return with_receipt(self._request, self._tally, self._run)
-        except (Stopped, Busy):
-            self._stop.check()  # if the work was stopped, that is the reason to report
-            raise
+        return with_receipt(self._request, self._tally, self._run)
 
     def _run(self) -> Result:
         self._context.headers("initiate")  # check the options before anything is read

@@ -16,28 +16,22 @@ from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import Checksum
 
 
-class RequestIds:
-    """An observer that collects the request id of each stored part."""
-
-    def __init__(self) -> None:
-        self.by_part: dict[int, str] = {}
-
-    def __call__(self, event: events.Event) -> None:
-        """Record the request id if *event* is a successful response for a part."""
-        if not isinstance(event, events.Requested) or event.part_number is None or event.status is None:
-            return
-        if event.status < 300 and event.request_id:
-            self.by_part[event.part_number] = event.request_id
-
-
 def with_receipt(request: UploadRequest, tally: ProgressTally, run: Callable[[], Result]) -> Result:
     """Return the result of *run*, and write its receipt if *request* names a file for it. Raises LocalFailure."""
     path = request.receipt
     if path is None:
         return run()
     receipt_file.check_writable(path)
-    ids = RequestIds()
-    with tally.observed_by(ids):
+    ids: dict[int, str] = {}
+
+    def collect(event: events.Event) -> None:
+        """Record the request id if *event* is a successful response for a part."""
+        if not isinstance(event, events.Requested) or event.part_number is None or event.status is None:
+            return
+        if event.status < 300 and event.request_id:
+            ids[event.part_number] = event.request_id
+
+    with tally.observed_by(collect):
         result = run()
     if result.receipts:
         receipt_file.save(path, _receipt_of(result, ids))
@@ -46,7 +40,7 @@ def with_receipt(request: UploadRequest, tally: ProgressTally, run: Callable[[],
     return result
 
 
-def _receipt_of(result: Result, ids: RequestIds) -> ObjectReceipt:
+def _receipt_of(result: Result, ids: dict[int, str]) -> ObjectReceipt:
     return ObjectReceipt(
         target=result.target,
         size=result.size,
@@ -58,7 +52,7 @@ def _receipt_of(result: Result, ids: RequestIds) -> ObjectReceipt:
         version_id=result.version_id,
         request_id=result.request_id,
         completed=time.time(),
-        request_ids=ids.by_part,
+        request_ids=ids,
         lock=result.lock,
         checksum=_checksum_of(result),
     )
