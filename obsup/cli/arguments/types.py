@@ -25,7 +25,7 @@ else:  # Click before 8.4 has no generic types.
 class Parsed(AnyType):
     """A value that *parse* converts from text; *name*, in upper case, is its metavar.
 
-    A number of a configuration file is parsed, too. The default of an option is converted already.
+    A number of a configuration file is parsed, too. A value of another type is converted already.
     """
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:

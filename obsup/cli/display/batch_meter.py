@@ -27,7 +27,7 @@ class BatchMeter:
         self._speed = Speed()
         self._counted = events.Counted(0, 0, is_all=False)
         self._is_begun = False
-        self._files: dict[str, tuple[int, FileProgress]] = {}
+        self._files: dict[str, FileProgress] = {}
         self._sent = self._skipped = 0
         self._done = self._failed = 0
 
@@ -35,7 +35,7 @@ class BatchMeter:
         with self._lock:
             if isinstance(event, events.OfFile):
                 self._is_begun = True
-                _size, file = self._files.setdefault(event.name, (event.size, FileProgress()))
+                file = self._files.setdefault(event.name, FileProgress(size=event.size))
                 file.observe(event.event, self._clock())
             elif isinstance(event, events.FileEnded):
                 self._end(event)
@@ -43,7 +43,7 @@ class BatchMeter:
                 self._counted = event
 
     def _end(self, event: events.FileEnded) -> None:
-        _size, file = self._files.pop(event.name, (0, FileProgress()))
+        file = self._files.pop(event.name, FileProgress())
         if event.how == "failed":
             self._failed += 1
             self._sent += file.confirmed - file.plan.resumed
@@ -57,12 +57,12 @@ class BatchMeter:
     def read(self) -> Reading:
         with self._lock:
             now_s = self._clock()
-            files = [file for _size, file in self._files.values()]
+            files = self._files.values()
             confirmed = self._skipped + self._sent + sum(file.confirmed for file in files)
             in_flight = sum(file.in_flight for file in files)
             attempts = [attempt for file in files for attempt in file.attempts.values()]
             resumed = self._skipped + sum(file.plan.resumed for file in files)
-            by_size = sorted(((size, name) for name, (size, _file) in self._files.items()), reverse=True)
+            by_size = sorted(((file.size, name) for name, file in self._files.items()), reverse=True)
             return Reading(
                 total=self._counted.size,
                 confirmed=confirmed,
@@ -84,7 +84,7 @@ class BatchMeter:
 
     def _sending(self, name: str) -> Sending:
         """Return the file *name* with the part that waits, if one does."""
-        size, file = self._files[name]
+        file = self._files[name]
         whole = Sending("", reason=file.trouble)
         part = next((one for one in file.attempts.values() if one.is_waiting), whole)
-        return replace(part, label=quoted(name), sent=file.confirmed + file.in_flight, size=size)
+        return replace(part, label=quoted(name), sent=file.confirmed + file.in_flight, size=file.size)

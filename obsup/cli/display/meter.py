@@ -136,7 +136,7 @@ NO_PLAN = events.Begun(None, None)
 
 @dataclass(slots=True)
 class FileProgress:
-    """The progress of one file: ``stored`` bytes by part number, and the attempts in progress.
+    """The progress of one file of *size* bytes: ``stored`` bytes by part number, and the attempts in progress.
 
     An event may be lost or come late: a part that is stored stays stored.
     """
@@ -145,6 +145,7 @@ class FileProgress:
     stored: dict[int, int] = field(default_factory=dict)
     attempts: dict[int, Sending] = field(default_factory=dict)
     trouble: str = ""
+    size: int = 0
 
     def observe(self, event: events.Event, now_s: float) -> None:
         """Count *event*, which happened at *now_s*."""
