@@ -105,7 +105,7 @@ def check_proxy(proxy: str) -> None:
 
 def is_socks(proxy: str) -> bool:
     """Return whether the URL *proxy* is that of a SOCKS proxy."""
-    return proxy.lower().startswith(SOCKS_SCHEMES)
+    return "://" in proxy and urlsplit(proxy).scheme in SOCKS_SCHEMES
 
 
 def without_login(proxy: str) -> str:

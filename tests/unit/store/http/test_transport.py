@@ -476,6 +476,16 @@ def test_a_proxy_of_the_environment_is_used(open_transport: Open, monkeypatch: p
         assert base64.b64decode(given.removeprefix("Basic ")) == b"user:pa ss"
 
 
+def test_a_proxy_without_a_scheme_is_one_for_http(
+    open_transport: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its name begins with."""
+    with ScriptedServer(ok) as proxy:
+        monkeypatch.setenv("http_proxy", f"socks5.localhost:{proxy.port}")
+        send(open_transport(), "http://store.example")
+        assert proxy.last.target == "http://store.example/bucket/key"
+
+
 def test_a_proxy_of_the_environment_is_not_used_for_loopback(
     open_transport: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
