@@ -161,7 +161,7 @@ class Credentials(Value):
     secret_key: str
     token: str | None = None
     expires: float | None = None
-    origin: str = "given"
+    origin: str = "the caller"
 
     def __reduce__(self) -> Any:
         raise TypeError("credentials are never pickled: each worker resolves its own")

@@ -301,7 +301,7 @@ def presigned_connection(settings: StoreSettings, *presigned: PresignedRequest) 
         settings,
         sleep=sleep,
         observe=record_event,
-        credentials=FixedCredentials(Credentials("", "")),
+        credentials=FixedCredentials(Credentials("", "", origin="the host that signed the URL")),
         presigned=presigned,
         transport=transport,
     )

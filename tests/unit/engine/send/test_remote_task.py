@@ -152,7 +152,9 @@ def test_a_worker_with_a_signed_url_needs_no_credentials(sandbox: Sandbox, part:
     assert signature is not None
     assert signature not in f"{report!r}"
     broken = replace(signed, query=signed.query[:-1])
-    assert isinstance(run_part_task(PartTask(part, store_settings, broken)).failure, Denied)
+    failure = run_part_task(PartTask(part, store_settings, broken)).failure
+    assert isinstance(failure, Denied)
+    assert "credentials from the host that signed the URL" in failure.why
 
 
 def test_a_response_without_an_etag_to_a_signed_url_is_retried(sandbox: Sandbox, part: PartToSend) -> None:
