@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from obsup.dialects.dialect import Dialect
 from obsup.model import (
@@ -51,23 +51,8 @@ class FixedCredentials:
         return self._credentials
 
 
-class PartStore(Protocol):
-    """The part of the contract that a worker needs."""
-
-    def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
-    ) -> Stored:
-        """Send one part and return what the store confirmed.
-
-        The checksum in *digests* is one of the algorithm that was agreed on when the upload was initiated.
-        Idempotent and safe to retry: a part replaces an earlier one with the same number.
-        Raises StoreError, NetworkError, Denied, and unchanged every error of the body.
-        """
-
-
-@runtime_checkable
-class ObjectStore(PartStore, Protocol):
-    """An object store. Safe to share between threads. A worker that has only a presigned URL has none.
+class ObjectStore(Protocol):
+    """An object store. Safe to share between threads. A worker that has only a presigned URL can send nothing else.
 
     Every operation raises StoreError if the store rejects the request, NetworkError if no valid response arrives, and
     Denied without credentials. ``NetworkError.sent`` is True if the store may have executed the request.
@@ -82,6 +67,16 @@ class ObjectStore(PartStore, Protocol):
 
         Not idempotent: each request creates an upload. Not safe to retry if ``NetworkError.sent``: list the uploads
         first. Never retried by RetryingStore.
+        """
+
+    def upload_part(
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
+    ) -> Stored:
+        """Send one part and return what the store confirmed.
+
+        The checksum in *digests* is one of the algorithm that was agreed on when the upload was initiated.
+        Idempotent and safe to retry: a part replaces an earlier one with the same number.
+        Raises StoreError, NetworkError, Denied, and unchanged every error of the body.
         """
 
     def copy_part(

@@ -15,7 +15,7 @@ from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Stored, Target, Upload
 from obsup.store.http.body import BodyDigests
-from obsup.store.interface import ObjectStore, PartStore
+from obsup.store.interface import ObjectStore
 
 # Facts about the store.
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
@@ -34,7 +34,7 @@ class EtagTrial:
     It is called only if an ETag is not the MD5 of what was sent, and costs a trial upload of one byte once.
     """
 
-    def __init__(self, store: PartStore, target: Target, send_options: SendOptions) -> None:
+    def __init__(self, store: ObjectStore, target: Target, send_options: SendOptions) -> None:
         self._store = store
         self.target = target
         self._learned = send_options.learned
@@ -61,9 +61,7 @@ class EtagTrial:
 
     def shows_opaque_etags(self) -> bool:
         """Try it out, unless that was done. Without the permission, or with a presigned URL, nothing is shown."""
-        if isinstance(self._store, ObjectStore):
-            store = self._store
-            self._learned.learn(("tried ETags", *self._fact), lambda: self._try_out(store))
+        self._learned.learn(("tried ETags", *self._fact), self._try_out)
         return self.has_shown
 
     def accepts_wrong_md5(self) -> bool:
@@ -72,11 +70,12 @@ class EtagTrial:
             self.shows_opaque_etags()
         return self._learned.has((_UNCHECKED, *self._fact))
 
-    def _try_out(self, store: ObjectStore) -> None:
+    def _try_out(self) -> None:
         """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none.
 
         If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
         """
+        store = self._store
         name = store.dialect.headers.sse
         headers = {name: self._sse} if self._sse is not None else {}
         before = self._open_ids(store)

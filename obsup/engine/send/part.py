@@ -38,7 +38,7 @@ from obsup.local.source.part_md5s import PartGroup
 from obsup.model import Part, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import BodyDigests, OpenBody
-from obsup.store.interface import ObjectStore, PartStore
+from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
 # A fact about the store.
@@ -63,7 +63,7 @@ class PartToSend(Value):
     group: PartGroup | None = None
 
 
-def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:
+def send_part(to_send: PartToSend, store: ObjectStore, send_options: SendOptions) -> Receipt:
     """Send one part of a file and return its receipt.
 
     Raises SourceChanged if the file is not the planned one, and as ``send_content`` does.
@@ -76,7 +76,7 @@ def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) 
 
 
 def send_content(
-    content: Content, upload: Upload, store: PartStore, send_options: SendOptions
+    content: Content, upload: Upload, store: ObjectStore, send_options: SendOptions
 ) -> tuple[Stored, Receipt]:
     """Send *content* as a part of *upload*; return the verified response and the receipt.
 
@@ -118,11 +118,9 @@ def _check_encryption(stored: Stored, target: Target, send_options: SendOptions,
 
 
 def _find_stored(
-    content: Content, upload: Upload, store: PartStore, send_options: SendOptions
+    content: Content, upload: Upload, store: ObjectStore, send_options: SendOptions
 ) -> tuple[Stored, Receipt] | None:
     """Return response and receipt of the part if the store lists it with this size and digest, or None."""
-    if not isinstance(store, ObjectStore):
-        return None
     part = content.part
     try:
         listed = [stored for stored in store.list_parts(upload) if stored.number == part.number]
