@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from msgspec.structs import replace
 from obsup.errors import UNAVAILABLE, Denied, ObsupError
 from obsup.sandbox.sandbox import Sandbox
 from obsup.text import shell_line
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed
 from tests.support.batch import count_operations
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
@@ -93,6 +96,22 @@ def test_a_list_that_shows_another_object_is_reported(opaque: Rig) -> None:
             path.write_bytes(path.read_bytes()[:-1])
 
     assert failure(opaque, observer=shorten).exit_code == 65
+
+
+def test_a_list_that_does_not_show_the_object(opaque: Rig) -> None:
+    """No response has a digest of it, and the store does not show it: exit 75."""
+
+    def empty(answer: Answer) -> Wire | None:
+        if answer.operation != "bucket-get":
+            return None
+        body = re.sub(rb"<Contents>.*</Contents>", b"", answer.body, flags=re.DOTALL)
+        return Wire(framed(dataclasses.replace(answer, body=body)))
+
+    forbid(opaque.sandbox, "head", "get")
+    with MutatingRelay(opaque.sandbox.port, empty) as relay:
+        opaque.endpoint = relay.endpoint
+        error = failure(opaque)
+    assert (error.exit_code, "is not visible yet" in error.what) == (75, True), error
 
 
 def test_a_lost_response_to_complete_is_found_in_the_list(sandbox: Sandbox, make_file: MakeFile) -> None:

@@ -195,11 +195,15 @@ class ObjectProbe:
         return self._confirm_seen(stored, info)
 
     def _confirm_listed(self, stored: Stored) -> Finished:
-        """Return the object as ListObjects shows it; as the store confirmed it if that is not permitted either."""
+        """Return the object as ListObjects shows it; as the store confirmed it if that is not permitted either.
+
+        Raises NotFinished if the list does not show it, and the response has no digest of it.
+        """
+        info, is_listed = None, True
         try:
             info = find_listed(self._store, self._target)
         except UNAVAILABLE:
-            info = None
+            is_listed = False
         if info is not None:
             return self._confirm_seen(stored, info)
         self._add_etag(stored.etag)
@@ -209,6 +213,8 @@ class ObjectProbe:
         is_other = has_other_checksum(self._expected, stored.checksum)
         if is_other or contradicts(self._expected, stored.etag, stored.crc64, ours=True):
             raise self._other_object(f"the store returned ETag {stored.etag}")
+        if is_listed:
+            raise not_visible(self._target)
         return Finished(stored, "parts", note=_NOT_SEEN.format(self._target.endpoint))
 
     def _confirm_seen(self, stored: Stored, info: ObjectInfo) -> Finished:
