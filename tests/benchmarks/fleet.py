@@ -16,9 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from urllib.request import Request, urlopen
 
 from tests.benchmarks import many_cost, races, sinks
 from tests.benchmarks.cost import Cost
+from tests.benchmarks.fleet_simulation import ETAG
 from tests.benchmarks.many import log
 from tests.benchmarks.many_trees import Tree, find_differences, make_tree
 from tests.benchmarks.peers import ROOT
@@ -28,6 +30,8 @@ from tests.support.readme import BENCHMARKS_PAGE
 BEGIN, END = "<!-- fleet:begin -->", "<!-- fleet:end -->"
 KEYS = {"AccessKeyID": "access", "SecretAccessKey": "secret"}
 WORKERS = 4
+# Of each file of the tree.
+SIZE = 4096
 # Many threads that sleep stand for many machines.
 SLEEPERS = 100
 SHARES = (10, 1)
@@ -108,7 +112,12 @@ def measure_driver(sink: sinks.Sinks, folder: Path, runs: int) -> tuple[float, .
 
 def _simulate(sink: sinks.Sinks, folder: Path, tree: Tree, executor: str, *options: str) -> float:
     """Return the CPU seconds of the driver of one upload whose workers only sleep."""
-    with tempfile.TemporaryDirectory(dir=folder) as home, sinks.serve(sink, None) as store:
+    digests = folder / "digests"
+    # The driver looks at one object of each worker.
+    digests.write_text(f"object {SIZE} {ETAG} 0\nput {ETAG} 0\n")
+    with tempfile.TemporaryDirectory(dir=folder) as home, sinks.serve(sink, digests) as store:
+        with urlopen(Request(f"{store.endpoint}/bucket/object", b"", method="PUT")):
+            pass
         simulation = [sys.executable, "-m", "tests.benchmarks.fleet_simulation"]
         done = subprocess.run(
             [*simulation, executor, str(tree.path), store.endpoint, *options],
@@ -116,7 +125,10 @@ def _simulate(sink: sinks.Sinks, folder: Path, tree: Tree, executor: str, *optio
             stdout=subprocess.PIPE,
             check=True,
         )
-    return float(json.loads(done.stdout)["cpu_s"])
+    result = json.loads(done.stdout)
+    if result["code"]:
+        raise SystemExit(f"the upload failed with exit status {result['code']}")
+    return float(result["cpu_s"])
 
 
 def section(rates: dict[str, list[float]], driver_s: float, presigning_s: float) -> str:

@@ -16,10 +16,13 @@ from obsup.engine.batch import file_groups
 from obsup.engine.batch.group_worker import GroupResult, GroupTask
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.job.result import Result, response_fields
+from obsup.engine.send.remote_task import name_of_worker
 from obsup.model import Part, Receipt, Stored
 
 # A request to a store in the same region.
 SLEEP_S = 0.01
+# Of every object.
+ETAG = "0123456789abcdef" * 2
 
 
 def sleep_instead(task: GroupTask) -> GroupResult:
@@ -29,9 +32,7 @@ def sleep_instead(task: GroupTask) -> GroupResult:
     outcomes = []
     for pending in task.files:
         file = pending.file
-        stored = Stored(
-            200, "0123456789abcdef" * 2, f"request-{file.name}", date="Mon, 30 Nov 2026 08:00:00 GMT"
-        )
+        stored = Stored(200, ETAG, f"request-{file.name}", date="Mon, 30 Nov 2026 08:00:00 GMT")
         receipt = Receipt(Part(1, 0, file.stat.size).number, file.stat.size, stored.etag, stored.etag)
         result = Result(
             target=prefix.below(file.name),
@@ -47,7 +48,7 @@ def sleep_instead(task: GroupTask) -> GroupResult:
             **response_fields(stored),
         )
         outcomes.append(FileOutcome.of(file, result=result))
-    return GroupResult(tuple(outcomes), (), ())
+    return GroupResult(tuple(outcomes), (), (), worker=name_of_worker())
 
 
 def main() -> None:
