@@ -100,9 +100,7 @@ def run_part(
         session.print_text(sent.receipt.etag)
         return "stored"
 
-    return run_step(
-        "part", options, work, resume=resume_command(sys.argv[1:], is_piped=piped, keeps_parts=True)
-    )
+    return run_step("part", options, work, resume=resume_command(sys.argv[1:], is_piped=piped))
 
 
 def _read_part(session: Session, context: UploadContext, number: int) -> MemoryPart:
