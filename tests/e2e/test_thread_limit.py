@@ -80,6 +80,16 @@ def run_limited(shell: Shell, threads: int, *words: str) -> Outcome:
     return shell.run_script("echo | " + shlex.join([*command, "-m", "obsup", *words]))
 
 
+def test_a_command_that_a_limit_of_processes_stops(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 74, and the limit is named: nothing is wrong with the command."""
+    outcome = run_limited(shell, 1, "upload", "--from-command", "bucket/key", "--", "true")
+    assert outcome.code == 74, outcome.err
+    assert "Error: true cannot be run." in outcome.err
+    assert "ulimit -u" in outcome.err
+    assert "Next:  Raise the limit, then run: obsup upload --from-command" in outcome.err
+    assert sandbox.uploads() == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_limit_of_threads(threads: int, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:

@@ -148,7 +148,9 @@ def test_a_key_that_is_encrypted_or_of_another_certificate(
         )
         assert_configuration_error(outcome, f"{wrong} cannot be used", "--client-key", "without a passphrase")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--client-cert", certificate)
-    assert_configuration_error(outcome, f"{certificate} cannot be used", "no private key")
+    assert_configuration_error(
+        outcome, f"{certificate} cannot be used", "no private key", "--client-key names the file of the key"
+    )
     outcome = shell.run("upload", "bigfile", "bucket/key", "--client-cert", key, "--client-key", certificate)
     assert_configuration_error(outcome, f"{key} cannot be used", "no certificate")
     assert shell.run("upload", "bigfile", "bucket/key", "--client-key", key).code == 2

@@ -124,6 +124,20 @@ def test_a_touch_during_the_upload_sends_nothing_again(rig: Rig) -> None:
     assert rig.is_stored()
 
 
+def test_a_part_that_was_in_flight_during_a_touch_is_not_taken_for_that_of_another_machine(rig: Rig) -> None:
+    """It is stored, and not recorded, because its source changed meanwhile."""
+    touched: list[int] = []
+
+    def touch(event: events.Event) -> None:
+        if isinstance(event, events.PartSent) and event.sent == event.size and not touched:
+            touched.append(event.number)
+            os.utime(rig.source)
+
+    rig.run(observer=touch)
+    assert rig.requests("part") == [1, 2, 3, 4]
+    assert [event.text for event in rig.observed if isinstance(event, events.Noted)] == []
+
+
 def test_the_steps_accept_a_source_that_is_touched_all_the_time(
     inside: Inside, sandbox: Sandbox, make_file: MakeFile
 ) -> None:

@@ -139,7 +139,11 @@ def _addressing(
         raise WrongUsage(
             f"{endpoint} cannot be used with --addressing virtual",
             "No host name begins with a bucket and ends in an IP address",
-            run_again("put the bucket into the path", add=("--addressing", "path"), option="--addressing"),
+            run_again(
+                "name the host in --endpoint, or put the bucket into the path",
+                add=("--addressing", "path"),
+                option="--addressing",
+            ),
         )
     if connecting.addressing != "auto":
         return connecting.addressing

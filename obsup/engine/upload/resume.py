@@ -134,11 +134,19 @@ def reconcile(
     return receipts
 
 
+def sent_here(upload: Upload) -> tuple[str, str]:
+    """Return the fact, to be learned, that this run sends parts of *upload*."""
+    return "parts are sent", upload.upload_id
+
+
 def _note_other_sender(context: UploadContext, checkpoint: Checkpoint, listed: Iterable[StoredPart]) -> None:
     """Note parts that were stored a moment ago, and not by a run that the checkpoint records.
 
-    Machines exclude each other only if they share the checkpoint. One that has a copy of it sends the same parts.
+    Machines exclude each other only if they share the checkpoint. One that has a copy of it sends the same parts. Once
+    this run has sent parts, they may be its own: those whose source was touched in the meantime are not recorded.
     """
+    if context.connection.learned.has(sent_here(checkpoint.upload)):
+        return
     now_s = context.now_s()
     others = [
         one.number

@@ -15,7 +15,7 @@ from obsup.engine.send.part import PartToSend
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.progress_record import ProgressRecord
-from obsup.engine.upload.resume import reconcile
+from obsup.engine.upload.resume import reconcile, sent_here
 from obsup.engine.verify.earlier_object import find_completed
 from obsup.errors import UNAVAILABLE, UploadGone
 from obsup.local.source.file import check_sent
@@ -45,6 +45,7 @@ class SendLoop:
         Returns the object and its final plan; the record has the identity of the source that was sent. Raises as
         ``Uploader.run`` does.
         """
+        self._context.connection.learned.add(sent_here(record.upload))
         for left in reversed(range(MAX_ROUNDS)):
             try:
                 self._send_missing(record, plan)

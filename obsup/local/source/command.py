@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from obsup.errors import CommandFailed, NextStep, run_again
+from obsup.errors import LIMIT_REACHED, CommandFailed, LocalFailure, NextStep, run_again
 from obsup.local.platform.processes import ChildProcess
 from obsup.local.platform.signals import KILL, TERMINATE
 from obsup.local.source.stream import PIPE_BYTES, ByteSource, Descriptor
@@ -17,6 +18,8 @@ from obsup.text import quoted
 # How long a command may run after SIGTERM before it is killed.
 GRACE_S = 5.0
 POLL_S = 0.02
+# What fork(2) fails with if the user, or the container, has too many processes, or no memory.
+_LIMITED = (errno.EAGAIN, errno.ENOMEM)
 
 
 def command_digest(command: Sequence[str]) -> str:
@@ -41,8 +44,11 @@ class CommandSource(ByteSource):
         try:
             self._child = ChildProcess(self._command, PIPE_BYTES)
         except (OSError, ValueError) as exc:
+            what = f"{quoted(self._command[0])} cannot be run"
+            if isinstance(exc, OSError) and exc.errno in _LIMITED:
+                raise LocalFailure(what, LIMIT_REACHED, run_again("raise the limit")) from exc
             raise CommandFailed(
-                f"{quoted(self._command[0])} cannot be run",
+                what,
                 (exc.strerror if isinstance(exc, OSError) else None) or str(exc).capitalize(),
                 NextStep("check the command after --"),
             ) from exc

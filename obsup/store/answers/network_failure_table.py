@@ -83,7 +83,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.RETRY,
         NotFinished,
         "The proxy kept failing for longer than --retry-for",
-        run_again("check --proxy or HTTPS_PROXY"),
+        run_again("check --proxy or HTTPS_PROXY, and --endpoint"),
         kind="proxy",
     ),
     rule(

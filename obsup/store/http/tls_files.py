@@ -150,7 +150,8 @@ def _load_client_certificate(context: ssl.SSLContext, settings: ConnectionSettin
         key or certificate,
         "--client-key" if key else "--client-cert",
         lambda: context.load_cert_chain(certificate, key, password=""),
-        "no private key in PEM format, without a passphrase, that belongs to the certificate",
+        "no private key in PEM format, without a passphrase, that belongs to the certificate"
+        + ("" if key else "; --client-key names the file of the key"),
     )
     context.post_handshake_auth = True  # some servers ask for it only when they know the path
 

@@ -36,6 +36,8 @@ RUN_ELSEWHERE = {
     "engine/stream/memory: check_memory": "tests/e2e/test_part_rules.py"
     "::test_a_stream_of_equal_parts_that_memory_cannot_hold",
     "engine/stream/reader_thread: ReaderThread.start": "tests/e2e/test_thread_limit.py::test_a_limit_of_threads",
+    "local/source/command: CommandSource.start": "tests/e2e/test_thread_limit.py"
+    "::test_a_command_that_a_limit_of_processes_stops",
     "store/answers/network_failure_table: files": "tests/e2e/test_thread_limit.py::test_a_limit_of_open_files",
     "engine/upload/abort: abort_incomplete": "tests/e2e/test_primitives_reclaim.py"
     "::test_abort_and_restart_keep_an_upload_that_may_have_made_the_object",

@@ -69,7 +69,12 @@ CASES = (
         before="fault error=409:FileAlreadyExists,op=put,times=always",
         command="obsup upload bigfile oss://bucket/key --no-overwrite --region here",
     ),
-    _fault("SecondLevelDomainForbidden", 78, "403:SecondLevelDomainForbidden", then=75),
+    _fault(
+        "SecondLevelDomainForbidden",
+        78,
+        "",
+        before=f"export OBSUP_ENDPOINT=http://localhost:$PORT; fault error=403:SecondLevelDomainForbidden,{_PART}",
+    ),
     _answer(
         "unsupported authorization type", 78, "400 InvalidRequest Unsupported Authorization Type", "uploads"
     ),
