@@ -135,18 +135,20 @@ class SmallFileSigner:
         return self._context.digests.checksum
 
     def sign(self, file: FoundFile, checksum: str | None) -> PresignedRequest | None:
-        """Return the URL to put the file; None if it cannot be read, or has changed. Raises Denied."""
+        """Return the URL to put the file; None if it cannot be read or signed: sending it shows why."""
         data = _read(file)
         if data is None:
             return None
         digest = PartDigest(md5=True, checksum=checksum)
         digest.update(memoryview(data))
         target = self._shared.prefix.below(file.name)
-        headers = self._shared.template.object_headers(
-            self._context.dialect, "put", key=target.key, since_s=0.0
-        )
         digests = BodyDigests(as_content_md5(digest.md5 or ""), digest.checksum)
-        return self._context.connection.signer.sign_object(target, headers, digests)
+        template, signer = self._shared.template, self._context.connection.signer
+        try:
+            headers = template.object_headers(self._context.dialect, "put", key=target.key, since_s=0.0)
+            return signer.sign_object(target, headers, digests)
+        except ObsupError:
+            return None
 
 
 def _read(file: FoundFile) -> bytearray | None:

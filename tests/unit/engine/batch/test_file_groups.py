@@ -26,7 +26,7 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.backends import FixedBackend
 from obsup.engine.send.remote_workers import RemoteWorkers
 from obsup.engine.verify.worker_objects import WorkerObjects
-from obsup.errors import BadConfiguration
+from obsup.errors import BadConfiguration, Denied
 from obsup.local.source.identity import stat_source
 from obsup.local.walk.walk import FoundFile
 from obsup.model import Credentials, Stored, Target
@@ -231,22 +231,43 @@ def test_objects_of_a_worker_that_this_host_does_not_see(
     ]
 
 
+class Keys:
+    """A CredentialSource that raises *failure*, unless that is None."""
+
+    def __init__(self, keys: Credentials) -> None:
+        self._keys = keys
+        self.failure: Exception | None = None
+
+    def current(self) -> Credentials:
+        """Return the credentials."""
+        if self.failure is not None:
+            raise self.failure
+        return self._keys
+
+    def refresh(self, _stale: Credentials) -> Credentials:
+        """Return the same credentials."""
+        return self.current()
+
+
 def presigned_results(
     sandbox: Sandbox,
     batch: BatchRequest,
     files: list[PendingFile],
     monkeypatch: pytest.MonkeyPatch,
     before: Callable[[], tuple[PendingFile, ...]] | None = None,
+    later_keys: Exception | None = None,
 ) -> GroupResult:
     """Return the result of a worker that has no credentials, but the URLs that the driver signs for *files*.
 
-    *before* is called before the worker starts, and returns the files as the worker sees them.
+    *before* is called before the worker starts, and returns the files as the worker sees them. *later_keys* is what
+    obtaining the driver's credentials raises once it is connected.
     """
     for name in ("AccessKeyID", "SecretAccessKey"):
         monkeypatch.delenv(name)
     shared = replace(batch.shared, template=replace(batch.shared.template, presign=True))
-    keys = GivenKeys(Credentials(sandbox.access_key, sandbox.secret_key))
+    keys = Keys(Credentials(sandbox.access_key, sandbox.secret_key))
     connection = connect(settings(sandbox), sleep=lambda _: True, credentials=keys)
+    keys.failure = later_keys
     context = UploadContext(connection, shared.template, events.ignore, StopSignal())
 
     def submit(call: Callable[[GroupTask], object], task: GroupTask) -> Future[object]:
@@ -276,6 +297,15 @@ def test_a_worker_without_credentials_puts_what_the_driver_signed(
     assert stored_keys(sandbox) == ["p/a"]
     assert result.outcomes[0].result is not None
     assert result.outcomes[0].result.verified == "etag"
+
+
+def test_files_that_cannot_be_signed_are_left_to_the_driver(
+    sandbox: Sandbox, batch: BatchRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of each names the cause: the batch does not end in the middle."""
+    file = found(tmp_path, "a")
+    result = presigned_results(sandbox, batch, [file], monkeypatch, later_keys=Denied("expired"))
+    assert (result.outcomes, len(result.left)) == ((), 1)
 
 
 def test_a_signed_url_stores_no_other_bytes(
