@@ -57,7 +57,9 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """Whether it is open, and the store has neither closed it nor sent anything."""
-        return self._sock is not None and not is_ready(self._sock, read=True, timeout_s=0)
+        if self._sock is None or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+            return False
+        return not is_ready(self._sock, read=True, timeout_s=0)
 
     def exchange(
         self, method: str, head: bytes, body: Body | bytes, size: int, *, response_timeout_s: float

@@ -143,6 +143,25 @@ def test_tls_names_the_protocol_that_follows(authority: Authority) -> None:
         assert sock.selected_alpn_protocol() == "http/1.1"
 
 
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_what_follows_a_response_is_not_taken_for_the_next_one(authority: Authority, has_tls: bool) -> None:
+    """Some servers send a body with the response to HEAD: the next request has another connection."""
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n" + b"x" * 16_000
+    settings = ConnectionSettings(ca_bundle=str(authority.bundle))
+    with (
+        ScriptedServer(
+            lambda one: Reply([body]) if one.method == "HEAD" else response(200),
+            tls=authority.context("127.0.0.1") if has_tls else None,
+        ) as server,
+        closing(Transport(settings)) as transport,
+    ):
+        for method in ("HEAD", "PUT"):
+            address = locate(server.endpoint, "bucket", "key", "path")
+            got = transport.exchange(method, address, (), headers={}, body=b"", sign=None)
+            assert (got.status, got.body) == (200, b"")
+        assert server.connections == 2
+
+
 def test_idle_connections_are_limited_and_close_with_the_transport() -> None:
     """Those in use close after their request."""
     with ScriptedServer(lambda _: response(200)) as server:
