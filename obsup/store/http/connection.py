@@ -66,16 +66,22 @@ class Connection:
     ) -> Response:
         """Send *head* and the *size* bytes of *body*, and return the response. Raises NetworkError and OSError."""
         self.is_reusable = is_sent = False
+        alert: BaseException | None = None
         if self._sock is None:
             self._sock = self._open_socket()
         try:
             self._send_request(head, body, size)
             is_sent = True
-        except (EarlyResponse, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
-            pass  # the response that the store sent before it closed the connection can still be read
+        except (EarlyResponse, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as exc:
+            # The response that the store sent before it closed the connection can still be read, but not an alert.
+            if type(exc.__cause__) is ssl.SSLError:
+                alert = exc.__cause__
         limit_s = self._settings.response_limit_s
         with closing(open_stream(self._sock, timeout_s=response_timeout_s, limit_s=limit_s)) as stream:
-            answer = read_head(stream, method)
+            try:
+                answer = read_head(stream, method)
+            except ConnectionResetError as exc:
+                raise exc from alert
             require_whole_request(answer.status, is_sent=is_sent)
             content = read_body(stream, answer)
         self.is_reusable = is_sent and not answer.is_last

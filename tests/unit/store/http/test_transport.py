@@ -351,6 +351,22 @@ def test_a_reset_during_the_request_is_a_network_failure(open_transport: Open) -
     assert (caught.value.kind, caught.value.sent) == ("reset", True)
 
 
+@pytest.mark.parametrize("size", [1, 8 * MIB])
+def test_a_store_that_requires_a_client_certificate(
+    open_transport: Open, authority: Authority, size: int
+) -> None:
+    """With TLS 1.3 it says so when the client sends already, and closes the connection."""
+    tls = authority.context("127.0.0.1")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_verify_locations(authority.bundle)
+    with ScriptedServer(ok, tls=tls) as server:
+        transport = open_transport(ca_bundle=str(authority.bundle))
+        for _ in range(8):
+            with pytest.raises(NetworkError, match="certificate required") as caught:
+                send(transport, server.endpoint, "PUT", body=BytesBody(bytes(size)))
+            assert caught.value.kind == "alert"
+
+
 def test_an_endless_response_is_an_error(open_transport: Open) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {10 * MAX_RESPONSE_BYTES}\r\n\r\n".encode()
     with (
