@@ -85,15 +85,12 @@ class _RemoteContent:
         self.size = part.size
 
     def open(self, *_digest: object, **_observers: object) -> _RemoteContent:
-        """See Content."""
         return self
 
     def md5(self, _gate: Gate | None) -> str:
-        """See Content."""
         return self.digest.md5 or ""
 
     def checksum(self, _algorithm: str, _gate: Gate | None) -> Checksum | None:
-        """See Content."""
         return self.digest.checksum
 
     def read(self, _amount: int = 0, /) -> bytes:
