@@ -32,6 +32,19 @@ def names_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
+@lru_cache(maxsize=256)
+def _lasts(name: str) -> bool:
+    """Return whether the value of the header or parameter *name*, a secret, is sent with later requests, too."""
+    return _LASTING_NAME.search(name) is not None
+
+
+def _signature_of(authorization: str) -> str:
+    """Return the signature in the value of Authorization, which is its end in all forms."""
+    for mark in ("Signature=", " ", ":"):
+        authorization = authorization.rpartition(mark)[2]
+    return authorization
+
+
 def secrets_in(headers: Mapping[str, str], query: Iterable[tuple[str, str | None]]) -> dict[str, bool]:
     """Return the secrets of a request: its signature, token, SSE-C key and other values with the name of a secret.
 
@@ -41,9 +54,9 @@ def secrets_in(headers: Mapping[str, str], query: Iterable[tuple[str, str | None
     for name, value in (*headers.items(), *query):
         if value and names_secret(name):
             is_signature = name.lower() == "authorization" and " " in value
-            secret = re.split(r"Signature=|[ :]", value)[-1] if is_signature else value
+            secret = _signature_of(value) if is_signature else value
             if len(secret) >= MIN_SECRET_CHARACTERS:
-                found[secret] = _LASTING_NAME.search(name) is not None
+                found[secret] = _lasts(name)
     return found
 
 
