@@ -130,7 +130,7 @@ def test_a_worker_that_sees_the_same_file_costs_no_comparison(
 ) -> None:
     """Every field of its identity is equal, so the file is read once."""
     monkeypatch.setattr(dask_backend, "DaskBackend", lambda *_, **__: OtherHost(source.parent))
-    monkeypatch.setattr("obsup.engine.send.remote_workers._compared", None)
+    monkeypatch.setattr("obsup.engine.send.remote_workers.compared_here", None)
     rig.run(**DASK)
     assert rig.is_stored()
 
