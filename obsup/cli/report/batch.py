@@ -17,7 +17,7 @@ from obsup.cli.report.fields import (
 )
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
-from obsup.errors import LocalFailure, NotFinished, ObsupError, run_again
+from obsup.errors import DataMismatch, LocalFailure, NotFinished, ObsupError, run_again
 from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
@@ -199,7 +199,8 @@ def failure_of(summary: BatchSummary, command: BatchCommand = "upload") -> Obsup
     if summary.is_retryable:
         return NotFinished(what, why, run_again())
     step = summary.ended_by.next_step if summary.ended_by is not None else summary.common_step
-    fix = "fix the errors above" if command == "upload" else "upload the files that are missing or differ"
+    is_difference = command == "verify" and summary.reasons.keys() == {DataMismatch.reason}
+    fix = "upload the files that are missing or differ" if is_difference else "fix the errors above"
     return ObsupError(what, why, step or run_again(fix))
 
 

@@ -27,8 +27,8 @@ CASES = (
     Case(
         "cli/report/next_command: next_step",
         75,
-        before="fault delay=30,op=part,times=always",
-        command="obsup upload bigfile bucket/key --parts 2 --max-time 1s",
+        before="fault delay=30,op=part,part=2,times=always",
+        command="obsup upload bigfile bucket/key --parts 2 -j 1 --max-time 1s",
         fill=("--max-time 1s", ""),
     ),
     Case(

@@ -8,15 +8,20 @@ import click
 import pytest
 
 from obsup.cli.main import cli
+from obsup.cli.report.batch import failure_of
 from obsup.cli.report.fields import failure_fields
 from obsup.cli.report.next_command import ResumeCommand, changed, next_line, resume_command
 from obsup.cli.report.output import error_lines
+from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import (
+    DataMismatch,
     Interrupted,
     NetworkError,
     NextStep,
     NotFinished,
+    ObsupError,
     Refusal,
+    SourceUnreadable,
     StoreError,
     WrongUsage,
     run_again,
@@ -256,3 +261,19 @@ def test_a_failure_that_no_command_fixes_has_no_resume_command() -> None:
     changed_step = WrongUsage("the file is too large", "Too many parts", run_again(add=("--parts", "7")))
     fields = failure_fields(changed_step, command="upload", resume=RESUME)
     assert fields["resumeCommand"] == "obsup upload f b/k --parts 7"
+
+
+@pytest.mark.parametrize(
+    ("errors", "advice"),
+    [
+        ([DataMismatch("a"), DataMismatch("b")], "upload the files that are missing or differ"),
+        ([DataMismatch("a"), SourceUnreadable("b")], "fix the errors above"),
+    ],
+)
+def test_verify_advises_an_upload_if_that_helps_every_file(errors: list[ObsupError], advice: str) -> None:
+    summary = BatchSummary()
+    for error in errors:
+        summary.add(FileOutcome("file", "file", error=error))
+    failure = failure_of(summary, "verify")
+    assert failure is not None
+    assert failure.next_step == run_again(advice)
