@@ -232,7 +232,7 @@ class RemoteGroups(GroupWorkers):
 
     def group_size(self, waiting: int, in_flight: int) -> int:
         """See GroupWorkers: one group in progress and one waiting per worker, fewer after throttling."""
-        if in_flight >= self._limit():
+        if not self.is_open or in_flight >= self._limit():
             return 0
         idle = self._workers.size - in_flight
         if idle > 0:
@@ -248,6 +248,10 @@ class RemoteGroups(GroupWorkers):
         return self._workers.submit(make_call)
 
     def find_fault(self, result: GroupResult) -> ObsupError | None:
+        if result.lacks_requests:
+            self.is_open = (
+                False  # every file would be sent twice: there, and then as a task, which the driver verifies
+            )
         made = next((one.result for one in result.outcomes if one.result is not None), None)
         try:
             if made is not None:

@@ -38,7 +38,7 @@ from obsup.engine.send.remote_task import (
     with_host,
 )
 from obsup.engine.send.worker_failures import may_be_of_worker
-from obsup.errors import ObsupError, SourceUnreadable, Stopped, Throttled
+from obsup.errors import ObsupError, SourceUnreadable, Stopped, Throttled, WrongUsage
 from obsup.local.processes.executors import open_threads
 from obsup.local.processes.worker import listen
 from obsup.local.source.identity import is_same_file, stat_source
@@ -83,7 +83,8 @@ class FileGroup(Value):
 class GroupResult(Value):
     """The outcomes of a group, and the files of it that are left to the driver: it retries them unless it stops.
 
-    ``unstarted`` are those for which there was no time. ``worker`` is as in WorkerReport.
+    ``unstarted`` are those for which there was no time. ``worker`` is as in WorkerReport. ``lacks_requests``: the
+    signed URL of a file is not enough, because the response does not verify its object.
     """
 
     outcomes: tuple[FileOutcome, ...]
@@ -91,6 +92,7 @@ class GroupResult(Value):
     reported: tuple[events.Event, ...]
     unstarted: tuple[PendingFile, ...] = ()
     worker: str = ""
+    lacks_requests: bool = False
 
 
 def _connect(setup: WorkerSetup, observe: events.Observer, wait: Callable[[float], bool]) -> Connection:
@@ -214,15 +216,20 @@ class RemoteGroupWorker:
         outcomes: list[FileOutcome] = []
         left: list[PendingFile] = []
         recorded: list[events.Event] = []
+        signed, lacking = {one.address.key for one in task.presigned}, list[str]()
         limit, file_uploader = set_thread_limit(task.rate), self._file_uploader or self._open_presigned(task)
 
         def upload(pending: PendingFile) -> None:
             with recording_events(recorded, most=None), sharing_limit(limit):
                 outcome = self._upload_file(file_uploader, pending, is_local=task.is_local)
+            if outcome is not None and self._is_left(outcome.error):
+                key = self._shared.prefix.below(pending.file.name).key
+                lacking.extend([key] if isinstance(outcome.error, WrongUsage) and key in signed else [])
+                outcome = None
             if outcome is None:
                 left.append(pending)
             else:
-                outcomes.append(outcome)
+                outcomes.append(_as_driver_sees(outcome, pending.file))
 
         count = min(self._jobs, len(task.files))
         waiting = _for_each(
@@ -232,7 +239,9 @@ class RemoteGroupWorker:
             count,
             is_over=lambda: bool(outcomes or left) and time.monotonic() >= end_s,
         )
-        return GroupResult(tuple(outcomes), tuple(left), tuple(recorded), waiting, name_of_worker())
+        return GroupResult(
+            tuple(outcomes), tuple(left), tuple(recorded), waiting, name_of_worker(), bool(lacking)
+        )
 
     def _open(self, connection: Connection) -> FileUploader:
         context = UploadContext(
@@ -247,10 +256,7 @@ class RemoteGroupWorker:
     def _upload_file(
         self, file_uploader: FileUploader, pending: PendingFile, *, is_local: bool
     ) -> FileOutcome | None:
-        """Upload one file; return None if the driver must do it: another worker, or this one later, may succeed.
-
-        What a presigned URL does not do, only the driver can.
-        """
+        """Upload one file; return None unless it certainly is the file that the driver found."""
         file = pending.file if is_local else _as_seen_here(pending.file)
         if file is None:
             return None
@@ -258,9 +264,14 @@ class RemoteGroupWorker:
         error = outcome.error
         if isinstance(error, Throttled):
             record_event(events.Retried(None, 1, error.what, 0.0, throttled=True))
-        if error is not None and (self._is_presigned or error.retryable or may_be_of_worker(error)):
-            return None
-        return _as_driver_sees(outcome, pending.file)
+        return outcome
+
+    def _is_left(self, error: ObsupError | None) -> bool:
+        """Return whether the driver must do it after this *error*: another worker, or this one later, may succeed.
+
+        What a presigned URL does not do, only the driver can.
+        """
+        return error is not None and (self._is_presigned or error.retryable or may_be_of_worker(error))
 
 
 def _as_seen_here(file: FoundFile) -> FoundFile | None:

@@ -294,6 +294,7 @@ def test_a_worker_without_credentials_puts_what_the_driver_signed(
     result = presigned_results(sandbox, batch, files, monkeypatch)
     assert [one.name for one in result.outcomes] == ["a"]
     assert [one.file.name for one in result.left] == ["compared", "rejected"]
+    assert not result.lacks_requests
     assert stored_keys(sandbox) == ["p/a"]
     assert result.outcomes[0].result is not None
     assert result.outcomes[0].result.verified == "etag"
@@ -306,6 +307,24 @@ def test_files_that_cannot_be_signed_are_left_to_the_driver(
     file = found(tmp_path, "a")
     result = presigned_results(sandbox, batch, [file], monkeypatch, later_keys=Denied("expired"))
     assert (result.outcomes, len(result.left)) == ((), 1)
+
+
+def test_a_signed_url_that_is_not_enough_ends_the_groups(
+    batch: BatchRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response has no digest, and the worker cannot send HeadObject. All files would be sent twice."""
+    with Sandbox(encrypts=True, faults=["ignore-checksums"]) as store:
+        prefix = replace(batch.shared.prefix, endpoint=store.endpoint)
+        shared = replace(batch.shared, prefix=prefix, template=replace(batch.shared.template, target=prefix))
+        files = [found(tmp_path, "a")]
+        result = presigned_results(store, replace(batch, shared=shared), files, monkeypatch)
+        assert [one.operation for one in store.requests] == ["put"]
+    assert (result.outcomes, result.left, result.lacks_requests) == ((), tuple(files), True)
+    backend = FixedBackend(lambda *_: Future(), 1, lambda **_: None, is_local=True)
+    groups = RemoteGroups(batch, RemoteWorkers(backend, settings(store)), lambda: 2)
+    assert groups.group_size(100, 0)
+    assert groups.find_fault(result) is None
+    assert (groups.is_open, groups.group_size(100, 0)) == (False, 0)
 
 
 def test_a_signed_url_stores_no_other_bytes(
