@@ -167,8 +167,11 @@ def open_known_files(
     journal = _open_journal(request, observe)
     store, prefix = connection.store, request.shared.prefix
     known_count = journal.known if journal is not None else 0
-    range_files = PAGE_FILES * max(1, -(-known_count // (MAX_RANGES * PAGE_FILES)))
-    names = journal.names(range_files) if journal is not None else []
+    ranges = min(
+        MAX_RANGES, request.shared.template.max_jobs
+    )  # each has a connection, as a part in flight has
+    range_files = PAGE_FILES * max(1, -(-known_count // (ranges * PAGE_FILES)))
+    names = journal.names(range_files)[: ranges - 1] if journal is not None else []
     max_pages = MIN_LISTED_PAGES + LISTED_PAGES_PER_1000_FILES * min(range_files, known_count) // 1000
     try:
         with open_bucket_index(

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup import events
+from obsup.dialects.registry import find_dialect
 from obsup.engine.batch.bucket_index import open_bucket_index
+from obsup.engine.batch.known_files import open_known_files
+from obsup.engine.batch.request import BatchRequest, SharedRequest
+from obsup.engine.job.request import UploadRequest
 from obsup.errors import Denied, Refusal
-from obsup.model import ObjectPage, StoredObject, Target
+from obsup.local.state.journal import Journal, JournalEntry
+from obsup.model import ObjectPage, SourceStat, StoredObject, Target
 
 PREFIX = Target("s3", "http://store", "bucket", "p/")
 PAGE = 3
@@ -59,6 +68,21 @@ def test_the_lists_of_ranges_are_read_at_once() -> None:
     with open_bucket_index(store, PREFIX, names(3, 7), max_pages=100, observe=events.ignore) as index:
         assert all(index.find(key) for key in store.keys)
     assert sorted(store.markers[:3]) == ["", "p/03", "p/07"]
+
+
+@pytest.mark.parametrize(("jobs", "lists"), [(1, 1), (2, 2), (5, 3)])
+def test_no_more_lists_at_once_than_parts_in_flight(tmp_path: Path, jobs: int, lists: int) -> None:
+    """Each has a connection, of which --jobs or the limit of open files may allow only one."""
+    path, stat = tmp_path / "journal", SourceStat(1, 0, 0, 0, 0)
+    with closing(Journal(path, PREFIX)) as journal:
+        journal.add(*(JournalEntry(f"{number:04}", stat, "etag", "etag", "") for number in range(2000)))
+    store: Any = PagedStore(set())
+    store.dialect = find_dialect("s3")
+    connection: Any = SimpleNamespace(store=store, customer_key_digest="")
+    shared = SharedRequest(UploadRequest(Path("-"), PREFIX, jobs=jobs), PREFIX)
+    request = BatchRequest(lambda: iter(()), shared, "id", path)
+    with open_known_files(request, connection, events.ignore):
+        assert sorted(store.markers) == ["", "p/0999", "p/1999"][:lists]
 
 
 def test_a_range_with_too_many_objects_is_not_listed_to_its_end() -> None:
