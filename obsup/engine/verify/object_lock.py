@@ -100,6 +100,6 @@ def _set_lock(context: UploadContext, headers: Mapping[str, str], version_id: st
         raise (Refused if is_final else type(exc))(
             f"{what}: {exc.what}",
             exc.why,
-            run_again("remove the cause; the same command then sets the lock, and sends no part again"),
+            run_again("remove the cause (no part is sent again)"),
             exc.refusal,
         ) from exc
