@@ -71,7 +71,11 @@ def test_upload_kill_resume_and_verify(mac: Mac, sandbox: Sandbox, make_file: Ma
         process.kill()
     assert mac.calls["F_FULLFSYNC"]
     done = mac.run(*upload)
-    assert (done.code, done.err) == (0, "")
+    # Parts may have been stored after the last write of the checkpoint, as if another machine had sent them.
+    others = [
+        line for line in done.err.splitlines() if "not in the checkpoint, but stored less than a" not in line
+    ]
+    assert (done.code, others) == (0, [])
     assert mac.calls["sendfile"]
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
     assert mac.run("verify", source.name, "bucket/key", "--parts", "8").code == 0

@@ -340,7 +340,7 @@ def test_a_rule_applies_to_matching_requests(rule: str, place: Place, wanted: bo
         ("flip-bit", Place("initiate"), False),
         ("flip-bit", Place("put"), True),
         ("empty-etag", Place("part", 1), False),
-        ("error-in-200=X", Place("part", 1), False),
+        ("error-in-200=X", Place("initiate"), False),
         ("error-in-200=X", Place("copy", 1), True),
         ("forget-upload", Place("initiate"), False),
         ("drop-request=100", Place("part", 1, body=99), False),
