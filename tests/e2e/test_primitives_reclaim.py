@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace as replace_data
 from email.utils import formatdate
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from obsup.local.state import started_uploads
 from obsup.local.state.lock import UploadLock
 from obsup.model import StoredPart, Target, Upload
 from obsup.sandbox.sandbox import Sandbox
-from tests.doubles.mutating_relay import MutatingRelay, with_other_headers
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 
@@ -85,6 +86,26 @@ def test_a_rejected_abort_keeps_everything(
     inside.run("init", source, "bucket/key", "--parts", "5")
     sandbox.add_fault(f"{fault},op=abort,times=always")
     assert inside.run("abort", source, "bucket/key").code == code
+    assert len(list(source.parent.glob("*.obsup.json"))) == 1
+    assert len(list(started_uploads.find_open())) == 1
+
+
+def test_an_abort_that_only_a_login_page_answers(
+    inside: Inside, sandbox: Sandbox, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page with status 200 for every request, as networks show it before a login, confirms no abort."""
+
+    def log_in(answer: Answer) -> Wire | None:
+        headers = (("Content-Type", "text/html"),)
+        page = replace_data(answer, status=200, headers=headers, body=b"<html>Log in</html>")
+        return Wire(framed(page)) if answer.operation in ("head", "abort", "parts") else None
+
+    with MutatingRelay(sandbox.port, log_in) as relay:
+        monkeypatch.setenv("OBSUP_ENDPOINT", relay.endpoint)
+        inside.run("init", source, "bucket/key", "--parts", "5")
+        sandbox.add_fault("error=403:AccessDenied,op=abort,times=always")
+        outcome = inside.run("abort", source, "bucket/key")
+    assert outcome.code == 69, outcome.err
     assert len(list(source.parent.glob("*.obsup.json"))) == 1
     assert len(list(started_uploads.find_open())) == 1
 

@@ -8,7 +8,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import unknown_upload
 from obsup.engine.verify.made_object import has_made_object
 from obsup.errors import (
-    Denied,
+    UNAVAILABLE,
     NextStep,
     NotFinished,
     Refused,
@@ -42,7 +42,7 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
         unknown = 0 if store.abort(upload) else unknown + 1
         try:
             left = list(store.list_parts(upload))
-        except (UploadGone, Denied, Refused):
+        except (UploadGone, *UNAVAILABLE):
             left = []
         if not left or unknown == 2:
             started_uploads.remove(upload)
