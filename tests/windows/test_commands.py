@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,8 @@ def test_the_sandbox_runs_under_windows(windows: WindowsMachine, make_file: Make
         "import sys; sys.stdout.buffer.write(open('bigfile', 'rb').read())"
     )
     (windows.folder / "core.cmd").write_text("\r\n".join(["@echo off", *checked]), newline="")
-    done = windows.run_batch_file("obsup sandbox --dir store -- cmd /c core.cmd\nexit /b %ERRORLEVEL%\n")
+    patient = replace(windows, timeout_s=900.0)  # for all commands together
+    done = patient.run_batch_file("obsup sandbox --dir store -- cmd /c core.cmd\nexit /b %ERRORLEVEL%\n")
     assert done.code == 0, done
     objects = windows.folder / "store" / "bucket"
     for key in ("key", "steps", "stream", "command"):
