@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ UPLOADS = {
 
 
 class Store(MutatingRelay):
-    """The sandbox, whose HeadObject can show the first object, as if it had been at the same key."""
+    """The sandbox, whose HeadObject can show the first object, as if it had been at the same key for years."""
 
     def __init__(self, port: int) -> None:
         super().__init__(port, self._remember)
@@ -36,7 +37,9 @@ class Store(MutatingRelay):
         if answer.operation != "head":
             return None
         if self._first is None and answer.status == 200:
-            self._first = answer
+            others = [one for one in answer.headers if one[0].lower() != "last-modified"]
+            headers = (*others, ("Last-Modified", "Wed, 01 Jan 2020 10:00:00 GMT"))
+            self._first = replace(answer, headers=headers)
         return Wire(framed(self._first)) if self.is_late and self._first is not None else None
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from obsup.dates import parse_date
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.errors import UNAVAILABLE, NextStep, NotFinished, ObjectExists, Refusal, Refused, run_again
 from obsup.model import ObjectInfo, Target, Upload
 from obsup.store.interface import ObjectStore
+
+# How long before its response a store may date the object, in seconds.
+_CREATION_S = 10.0
 
 
 def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
@@ -78,11 +82,24 @@ class Made(Protocol):
     @property
     def version_id(self) -> str | None: ...
 
+    @property
+    def date(self) -> str: ...
+
 
 def is_another(info: ObjectInfo, made: Made) -> bool:
-    """Return whether *info* shows another object than the one *made*: still an earlier one, or already a later one."""
-    pairs = ((info.version_id, made.version_id), (info.etag.lower(), made.etag.lower()))
-    return any(shown and expected and shown != expected for shown, expected in pairs)
+    """Return whether *info* shows another object than the one *made*: still an earlier one, or already a later one.
+
+    An ETag over parts and one over the whole object cannot be compared, and rclone returns both of one object: then an
+    object that was last modified long before the response is another one.
+    """
+    if info.version_id and made.version_id and info.version_id != made.version_id:
+        return True
+    if not info.etag or not made.etag:
+        return False
+    if ("-" in info.etag) == ("-" in made.etag):
+        return info.etag.lower() != made.etag.lower()
+    modified_s, made_s = parse_date(info.last_modified), parse_date(made.date)
+    return modified_s is not None and made_s is not None and made_s - modified_s > _CREATION_S
 
 
 def is_seen(info: ObjectInfo | None, made: Made) -> bool:
