@@ -170,10 +170,11 @@ def test_an_upload_with_another_customer_key_is_not_continued(
 
 
 def interrupt_initiation(shell: Shell, sandbox: Sandbox, source: Path, *options: str) -> None:
-    """Kill obsup while it initiates: the checkpoint has no upload id, and the store has received nothing."""
-    sandbox.add_fault("delay=30,op=initiate")
+    """Kill obsup while it initiates: the checkpoint has no upload id, and the store never executes the request."""
+    sandbox.add_fault("stall=30,op=initiate")
     process = shell.begin("upload", source, "bucket/key", *PARTS, *options)
-    wait_for(lambda: list(source.parent.glob("*.obsup.json")), process=process)
+    wait_for(lambda: sandbox.injected_faults, process=process)
+    assert list(source.parent.glob("*.obsup.json"))
     process.kill()
     process.communicate()
     sandbox.clear_faults()
