@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from obsup import Credentials, upload_file
+from obsup import Credentials, events, upload_file
+from obsup.engine.job.connection import connect
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.plan.file_plan import FilePlan
 from obsup.errors import DataMismatch
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.file import FileWindow
+from obsup.local.source.identity import stat_source
 from obsup.local.state.folders import state_folder
+from obsup.model import Upload
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.interface import FixedCredentials
 from tests.doubles.faulty_store import Crash
 from tests.doubles.scripted_server import ScriptedServer
 from tests.doubles.trusting_store import TrustingStore
@@ -67,6 +76,36 @@ def test_a_lost_response_to_complete_is_resolved(rig: Rig) -> None:
     result = rig.run()
     assert result.verified == VERIFICATIONS[rig.provider]
     assert rig.requests("complete") == [None]
+    assert rig.is_stored()
+
+
+def test_an_upload_that_another_machine_completes_with_another_file(rig: Rig) -> None:
+    """It has a copy of the checkpoint, so the object has the mark of this upload, but not the content of this file."""
+    other = rig.source.with_name("other")
+    other.write_bytes(b"x" * rig.source.stat().st_size)
+    stat, plan = stat_source(other), FilePlan(other.stat().st_size, rig.part_size or 0)
+    target, settings = resolve_target(
+        f"bucket/{rig.key}",
+        ConnectOptions(endpoint=rig.sandbox.endpoint, provider=rig.provider, region="here"),
+        file_name="",
+    )
+    keys = FixedCredentials(Credentials(rig.sandbox.access_key, rig.sandbox.secret_key))
+    store = connect(settings, sleep=lambda _: False, credentials=keys).store
+    done: list[str] = []
+
+    def complete_elsewhere(event: events.Event) -> None:
+        if done or not isinstance(event, events.PartStored) or event.number != rig.parts:
+            return
+        done.extend(rig.open_ids())
+        upload = Upload(target, done[0])
+        etags = []
+        for part in plan.parts():
+            open_body = partial(FileWindow(other, part, stat).open, PartDigest)
+            etags.append((part.number, store.upload_part(upload, part.number, open_body).etag))
+        store.complete(upload, etags, {})
+
+    rig.run(observer=complete_elsewhere)
+    assert done
     assert rig.is_stored()
 
 

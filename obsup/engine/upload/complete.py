@@ -15,7 +15,7 @@ from obsup.engine.proof.object_proof import combined_crc64, sent_checksums, sent
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.upload.adoption import not_listed
 from obsup.engine.verify.existing_object import find_existing, object_exists
-from obsup.engine.verify.object_probe import ObjectProbe, find_ours, probe_of
+from obsup.engine.verify.object_probe import FoundObject, ObjectProbe, find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.local.source.digest import CRC64
 from obsup.local.source.identity import content_changed
@@ -47,11 +47,19 @@ class Completer:
     """Completes one upload and verifies the object with *probe*."""
 
     def __init__(
-        self, context: UploadContext, upload: Upload, probe: ObjectProbe, receipts: Sequence[Receipt]
+        self,
+        context: UploadContext,
+        upload: Upload,
+        probe: ObjectProbe,
+        receipts: Sequence[Receipt],
+        *,
+        may_be_completed: bool = True,
     ) -> None:
+        """*may_be_completed*: an earlier run may have completed the upload with these parts."""
         self._context = context
         self._upload = upload
         self._probe = probe
+        self._may_be_completed = may_be_completed
         self._parts = [(one.number, one.etag) for one in receipts]
         self._checksums = sent_checksums(receipts, upload)
         # Unless the source is hashed for a comparison, only a CRC-64 that the store returned is known.
@@ -120,13 +128,7 @@ class Completer:
         rule = classify(failure)
         if rule.action in (Action.RELOAD_CREDENTIALS, Action.SET_CLOCK):
             raise failure
-        try:
-            found = find_ours(self._context, self._probe)
-        except UNAVAILABLE:
-            # Credentials without HeadObject permission can still complete; only a gone upload needs HeadObject.
-            if rule.error is UploadGone:
-                raise
-            raise failure from None
+        found = self._find_ours(rule, failure)
         if found is not None and found.is_marked:
             report_if_listed(self._context, self._upload)
             return found.finished()
@@ -143,6 +145,25 @@ class Completer:
         if rule.error is ObjectExists and isinstance(failure, StoreError):
             raise object_exists(self._upload.target, self._upload, failure.refusal) from failure
         raise failure
+
+    def _find_ours(self, rule: FailureRule, failure: StoreError | NetworkError) -> FoundObject | None:
+        """Return the object that this upload made, or None. Raises *failure* if it cannot be shown.
+
+        If every Complete of this computer was rejected, another machine with a copy of the checkpoint completed the
+        upload, perhaps of another file: then its mark does not count.
+        """
+        is_rejected = isinstance(failure, StoreError) and 400 <= failure.refusal.status < 500
+        self._may_be_completed = self._may_be_completed or not is_rejected
+        try:
+            found = find_ours(self._context, self._probe)
+        except UNAVAILABLE:
+            # Credentials without HeadObject permission can still complete; only a gone upload needs HeadObject.
+            if rule.error is UploadGone:
+                raise
+            raise failure from None
+        if found is not None and not self._may_be_completed and not self._probe.shows_content(found):
+            return None
+        return found
 
     def _is_gone(self, rule: FailureRule) -> bool:
         """Return whether the upload is gone. If parts cannot be listed, the failure of Complete decides."""
@@ -202,10 +223,12 @@ def complete(
     *,
     stat: SourceStat | None = None,
     look_first: bool = False,
+    may_be_completed: bool = True,
 ) -> Finished:
     """Assemble *upload* from *receipts*, and return once the object is verified. Raises as ``Completer.complete``.
 
-    *stat* is the identity of the source file; None for a stream.
+    *stat* is the identity of the source file; None for a stream. *look_first* as there, *may_be_completed* as in
+    Completer.
 
     Raises SourceChanged if the parts are not the file that was hashed at the start.
     """
@@ -213,6 +236,7 @@ def complete(
     digests = context.source_digests
     if digests is not None and combined_crc64(ordered) != digests.crc64:
         raise content_changed(context.source)
-    completer = Completer(context, upload, probe_of(context, upload, ordered, stat), ordered)
+    probe = probe_of(context, upload, ordered, stat)
+    completer = Completer(context, upload, probe, ordered, may_be_completed=may_be_completed)
     finished = completer.complete(context.headers("complete"), look_first=look_first)
     return replace(finished, receipts=tuple(ordered))

@@ -223,7 +223,9 @@ class _Facts:
             recorded = self._checkpoint if _has_id(self._checkpoint) else record.checkpoint
             assert recorded is not None
             return find_made(self._context, recorded, self._stat, record.receipts, plan)
-        return find_completed(self._context, self._checkpoint, self._stat) if self._checkpoint else None
+        if self._checkpoint is None:
+            return None
+        return find_completed(self._context, self._checkpoint, self._stat, by_another=self._is_gone)
 
     def check_gone(self) -> None:
         """Report that the recorded upload is gone. Raises NotFinished if the store lists it nevertheless."""

@@ -47,11 +47,14 @@ def find_made(
     return _if_current(context, checkpoint, stat, found, ordered)
 
 
-def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> Finished | None:
+def find_completed(
+    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, *, by_another: bool = False
+) -> Finished | None:
     """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
 
-    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then only a
-    digest of the object counts: another machine with a copy of the checkpoint may have completed it from another file.
+    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then, and if
+    it was completed *by_another* process, only a digest of the object counts: another machine with a copy of the
+    checkpoint may have completed it from another file.
     """
     plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
     if stat.size != checkpoint.stat.size:
@@ -65,7 +68,7 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
         receipts = _hash(context, checkpoint.upload, stat, plan)
     ordered = check_receipts(receipts, plan)
     found = find_ours(context, probe_of(context, checkpoint.upload, ordered, stat))
-    if is_hashed and found is not None and not _is_shown_by_digest(found):
+    if (is_hashed or by_another) and found is not None and not _is_shown_by_digest(found):
         return None
     return _if_current(context, checkpoint, stat, found, ordered)
 

@@ -161,6 +161,10 @@ class ObjectProbe:
         self._compute_etag = None
         return True
 
+    def shows_content(self, found: FoundObject) -> bool:
+        """Return whether a digest of *found*, or the ETag of what was sent, verifies it, not only its mark."""
+        return found.verified in BY_CONTENT or found.info.etag.lower() == self._expected.composed_etag
+
     def find_marked(self) -> FoundObject | None:
         """Return the object only if upload id or token shows that this very upload made it.
 
