@@ -43,12 +43,12 @@ from tests.support.state_machines import machine_settings
 from tests.support.upload_runs import SEED
 
 PART = 10
-LONG_SEARCHES = 8
 ALLOWED_CODES = {0, 65, 69, 75, 77}
 
 FAULTS = st.dictionaries(st.integers(1, 14), st.sampled_from(KINDS), max_size=3)
 
 
+@seed(SEED)
 class Uploads(RuleBasedStateMachine):
     """Uploads of one source to one target, and everything that can happen between them."""
 
@@ -304,25 +304,15 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBSUP_STATE_DIR", str(tmp_path / "state"))
 
 
-def search(number: int, examples: int, steps: int) -> None:
-    """Try *examples* sequences of up to *steps* steps. Each *number* is another search."""
-
-    @seed(SEED + number)
-    class Search(Uploads):
-        """Has its own seed."""
-
-    run_state_machine_as_test(Search, settings=machine_settings(SEED + number, examples, steps))
-
-
 def test_uploads() -> None:
     """A short search for every test run."""
-    search(0, 60, 12)
+    run_state_machine_as_test(Uploads, settings=machine_settings(SEED, 60, 12))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("number", range(LONG_SEARCHES))
-def test_uploads_at_length(number: int) -> None:
-    """Long searches, at the same time."""
-    examples = int(os.environ.get("OBSUP_TEST_EXAMPLES", SEARCHES))
-    search(number, examples // LONG_SEARCHES, STEPS)
+def test_uploads_at_length() -> None:
+    """A long search."""
+    run_state_machine_as_test(
+        Uploads, settings=machine_settings(SEED, int(os.environ.get("OBSUP_TEST_EXAMPLES", SEARCHES)), STEPS)
+    )
