@@ -16,7 +16,7 @@ from obsup.units import format_size, parse_size
 from tests.benchmarks import plots, races, sinks, tables
 from tests.benchmarks.peers import OBSUP, PEERS, ROOT, Missing, Peer, install, version
 from tests.benchmarks.results import GIB, Results, load
-from tests.support.readme import BENCHMARKS_PAGE
+from tests.support.readme import BENCHMARKS_PAGE, with_section
 
 MIB = 1024 * 1024
 PART = 16 * MIB
@@ -24,7 +24,6 @@ LIMITED_RATE = 25_000_000
 LIMITED_SIZE = 1024 * MIB
 SIZES = [MIB << shift for shift in range(0, 17, 4)]
 PARTS = [1, 10, 100, 1000, 10_000]
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
 def log(text: str) -> None:
@@ -132,9 +131,7 @@ def publish(results: Results, page: Path, pictures: Path) -> None:
     """Write the section between the markers of *page*, and its pictures."""
     (pictures / "speed.svg").write_text(plots.bars(results))
     (pictures / "size.svg").write_text(plots.lines(results))
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{tables.section(results)}\n{END}{after}")
+    page.write_text(with_section(page.read_text(), "benchmarks", tables.section(results)))
 
 
 def main() -> None:

@@ -25,9 +25,8 @@ from tests.benchmarks.many import log
 from tests.benchmarks.many_trees import Tree, find_differences, make_tree
 from tests.benchmarks.peers import ROOT
 from tests.benchmarks.tables import table
-from tests.support.readme import BENCHMARKS_PAGE
+from tests.support.readme import BENCHMARKS_PAGE, with_section
 
-BEGIN, END = "<!-- fleet:begin -->", "<!-- fleet:end -->"
 KEYS = {"AccessKeyID": "access", "SecretAccessKey": "secret"}
 WORKERS = 4
 # Of each file of the tree.
@@ -168,9 +167,7 @@ def main() -> None:
     if options.is_printed:
         print(text)
         return
-    before, _, rest = BENCHMARKS_PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    BENCHMARKS_PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    BENCHMARKS_PAGE.write_text(with_section(BENCHMARKS_PAGE.read_text(), "fleet", text))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,7 @@ from tests.benchmarks.many_peers import PEERS, ManyPeer
 from tests.benchmarks.many_tables import section
 from tests.benchmarks.many_trees import TREES, Tree, find_differences, make_tree
 from tests.benchmarks.peers import ROOT, Missing, install, version
-from tests.support.readme import BENCHMARKS_PAGE
-
-BEGIN, END = "<!-- many:begin -->", "<!-- many:end -->"
+from tests.support.readme import BENCHMARKS_PAGE, with_section
 
 
 @dataclass
@@ -156,10 +154,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.is_printed:
         print(text)
         return
-    page = BENCHMARKS_PAGE
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    BENCHMARKS_PAGE.write_text(with_section(BENCHMARKS_PAGE.read_text(), "many", text))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from tests.benchmarks.many import log
 from tests.benchmarks.peers import ROOT, Peer, install, program, version
 from tests.benchmarks.tables import table
 from tests.servers.free_ports import find_ports
-from tests.support.readme import BENCHMARKS_PAGE
+from tests.support.readme import BENCHMARKS_PAGE, with_section
 
-BEGIN, END = "<!-- second:begin -->", "<!-- second:end -->"
 FOLDER = 1000
 MIB = 1024 * 1024
 # The round trips of a loopback interface, and of a distant region.
@@ -203,9 +202,7 @@ def main() -> None:
     if options.is_printed:
         print(text)
         return
-    before, _, rest = BENCHMARKS_PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    BENCHMARKS_PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    BENCHMARKS_PAGE.write_text(with_section(BENCHMARKS_PAGE.read_text(), "second", text))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The code blocks of README.md and of the longer pages, found by the comment above them."""
+"""The code blocks and the written sections of README.md and of the longer pages, found by their comments."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ README = ROOT / "README.md"
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+
+
+def with_section(page: str, name: str, section: str) -> str:
+    """Return the text *page* with *section* between the comments ``NAME:begin`` and ``NAME:end``."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{section}\n{end}{after}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tests.support.readme import (
     PARAMETERS_PAGE,
     STORES_PAGE,
     STREAMS_PAGE,
+    with_section,
 )
 from tests.tools.failure_table import failure_table
 from tests.tools.parameter_tables import header_table
@@ -56,10 +57,7 @@ def render(page: Path) -> str:
     """Return the text of *page* with every generated block up to date."""
     text = page.read_text()
     for name, make in BLOCKS[page].items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = f"{before}{begin}\n{make()}\n{end}{after}"
+        text = with_section(text, name, make())
     return text
 
 

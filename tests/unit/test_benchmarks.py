@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.benchmarks import plots, tables
-from tests.benchmarks.__main__ import BEGIN, END, publish
+from tests.benchmarks.__main__ import publish
 from tests.benchmarks.cost import Cost
 from tests.benchmarks.results import GIB, CheckpointCost, LimitedRow, Results, Row, SizeRow, StartRow, load
 
@@ -72,11 +72,11 @@ def test_failed_and_missing_tools_are_reported() -> None:
 def test_incomplete_results_are_reported(results: Results, tmp_path: Path) -> None:
     """The page keeps the text around the section; the pictures are SVG."""
     page = tmp_path / "README.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text("before\n<!-- benchmarks:begin -->\nold\n<!-- benchmarks:end -->\nafter\n")
     publish(results, page, tmp_path)
     text = page.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n")
-    assert text.endswith(f"\n{END}\nafter\n")
+    assert text.startswith("before\n<!-- benchmarks:begin -->\n")
+    assert text.endswith("\n<!-- benchmarks:end -->\nafter\n")
     assert "old" not in text
     for picture in (plots.bars(results), plots.lines(results)):
         assert ElementTree.fromstring(picture).tag.endswith("svg")

@@ -216,7 +216,8 @@ class RemoteGroupWorker:
         outcomes: list[FileOutcome] = []
         left: list[PendingFile] = []
         recorded: list[events.Event] = []
-        signed, lacking = {one.address.key for one in task.presigned}, list[str]()
+        signed = {one.address.key for one in task.presigned}
+        lacking: list[PendingFile] = []
         limit, file_uploader = set_thread_limit(task.rate), self._file_uploader or self._open_presigned(task)
 
         def upload(pending: PendingFile) -> None:
@@ -224,7 +225,8 @@ class RemoteGroupWorker:
                 outcome = self._upload_file(file_uploader, pending, is_local=task.is_local)
             if outcome is not None and self._is_left(outcome.error):
                 key = self._shared.prefix.below(pending.file.name).key
-                lacking.extend([key] if isinstance(outcome.error, WrongUsage) and key in signed else [])
+                if isinstance(outcome.error, WrongUsage) and key in signed:
+                    lacking.append(pending)
                 outcome = None
             if outcome is None:
                 left.append(pending)

@@ -87,8 +87,7 @@ class WorkerReport(Value):
     """The result of a task, or its failure, and the events in the order they happened.
 
     Of a file with a signed URL, the result is the response, which the driver verifies. ``worker`` is from
-    ``name_of_worker``. The failure is returned, not
-    raised: raising it would lose the events.
+    ``name_of_worker``. The failure is returned, not raised: raising it would lose the events.
     """
 
     result: Receipt | Finished | Stored | None = None

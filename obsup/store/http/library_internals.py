@@ -14,9 +14,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -29,7 +27,7 @@ from urllib3.exceptions import (
 
 from obsup.store.http.connection import naming_no_tls
 from obsup.store.http.proxy import is_socks
-from obsup.store.http.settings import ConnectionSettings, SignAll, limited
+from obsup.store.http.settings import ConnectionSettings, limited
 from obsup.store.http.sockets import ResponseStream, find_addresses, open_connection, send_all
 
 
@@ -134,17 +132,6 @@ def _pool_classes(settings: ConnectionSettings, *, through_socks: bool) -> dict[
     return {"http": PlainPool, "https": SecurePool}
 
 
-class RequestSigner(AuthBase):
-    """Replace the headers of a request by those that *sign*, a pure function of them, returns."""
-
-    def __init__(self, sign: SignAll) -> None:
-        self._sign = sign
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        r.headers = self._sign(r.headers)  # type: ignore[assignment]
-        return r
-
-
 class ThroughProxy:
     """The way to the store at *root*, a URL, through *proxy*.
 
@@ -200,9 +187,3 @@ class ThroughProxy:
             if not has_proxy or connection.has_tunnel:
                 raise
             raise ProxyError("no connection", exc) from exc
-
-    def sign(self, method: str, url: str, headers: Mapping[str, str], sign: SignAll) -> dict[str, str]:
-        """Return the signed headers of a request."""
-        request = requests.PreparedRequest()
-        request.method, request.url, request.headers = method, url, headers  # type: ignore[assignment]
-        return dict(RequestSigner(sign)(request).headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from obsup.value import Value
@@ -60,7 +60,3 @@ class Response(Value):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-SignAll = Callable[[Mapping[str, str]], dict[str, str]]
-"""Returns all headers of a signed request, from those that it has without a signature."""

@@ -94,14 +94,10 @@ class Transport:
         root = f"{address.scheme}://{address.host}"
         target = address.path + ("?" + encode_query(query) if query else "")
         size = len(body) if isinstance(body, bytes) else body.size
-        sign_all = partial(_signed, sign=sign, is_empty=not size and method in ("PUT", "POST"))
         unsigned = _unsigned(headers, address.host, size)
         host = self._hosts.get(root) or self._find_host(root)
-        if host.through is None:
-            signed = sent = sign_all(unsigned)
-        else:
-            signed = host.through.sign(method, root + target, unsigned, sign_all)
-            sent = {**signed, **host.through.headers}
+        signed = _signed(unsigned, sign=sign, is_empty=not size and method in ("PUT", "POST"))
+        sent = signed if host.through is None else {**signed, **host.through.headers}
         head = head_of(method, root + target if host.is_forwarded else target, sent)
         timeout_s = limited(self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1))
         connection = host.pool.take()
