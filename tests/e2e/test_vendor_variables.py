@@ -185,6 +185,30 @@ def test_config_show_names_what_a_service_determines(shell: Shell) -> None:
     assert "\nregion\teu-central-1\tenvironment variable AWS_REGION\n" in aws
 
 
+def test_config_show_prints_the_endpoint_and_the_region_that_an_upload_uses(shell: Shell) -> None:
+    """The host of the endpoint decides before the variable, and a vendor's public endpoint has the region in it."""
+    for given, expected in (
+        ({"OBSUP_ENDPOINT": "https://s3.eu-west-1.amazonaws.com"}, "eu-west-1\tdetermined by the endpoint"),
+        (
+            {"OBSUP_PROVIDER": "wasabi", "OBSUP_REGION": "eu-central-2"},
+            "eu-central-2\tenvironment variable OBSUP_REGION",
+        ),
+        ({"OBSUP_PROVIDER": "s3"}, "us-west-2\tenvironment variable AWS_REGION (targets of s3 only)"),
+    ):
+        variables = {"OBSUP_ENDPOINT": "", "OBSUP_REGION": "", "AWS_REGION": "us-west-2", **given}
+        shown = shell.run("config", "show", **variables).out
+        options = ConnectOptions(
+            endpoint=variables["OBSUP_ENDPOINT"] or None,
+            provider=variables.get("OBSUP_PROVIDER", "auto"),
+            region=variables["OBSUP_REGION"] or None,
+            vendor_settings=find_vendor_settings(variables, None),
+        )
+        _, settings = resolve_target("bucket/key", options)
+        assert f"\nendpoint\t{settings.endpoint}\t" in shown
+        assert f"\nregion\t{expected}\n" in shown
+        assert settings.region == expected.partition("\t")[0]
+
+
 def test_the_profile_of_obsup_selects_that_of_aws(
     shell: Shell, sandbox: Sandbox, home: Path, make_file: Callable[..., Path]
 ) -> None:

@@ -14,12 +14,16 @@ import click
 from obsup.cli.arguments.command import Command
 from obsup.cli.arguments.options import Option
 from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
-from obsup.cli.arguments.store_defaults import endpoint_form, own_values, with_defaults_of_store
+from obsup.cli.arguments.store_defaults import (
+    endpoint_form,
+    own_values,
+    place_of_targets,
+    with_defaults_of_store,
+)
 from obsup.cli.report import output
-from obsup.dialects.endpoints import normalise_endpoint, recognise
+from obsup.dialects.endpoints import normalise_endpoint
 from obsup.dialects.registry import STORES, VENDORS
-from obsup.dialects.vendor import VendorSetting
-from obsup.engine.job.option_values import vendor_settings_of
+from obsup.engine.job.option_values import connect_options
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config.credentials import CredentialSettings, find_chain, find_credentials
 from obsup.local.config.file import MAX_BYTES, Config, Profile, load_config
@@ -251,12 +255,14 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     settings = list(effective_settings(upload))
     rows = [EffectiveSetting("config", str(path), "found" if exists(path) else "not found")]
     rows.append(effective_profile(upload))
-    of_vendors = vendor_settings_of(upload.params["profile"], upload.params["config_path"])
-    provider = _provider(upload, of_vendors)
-    shown = with_defaults_of_store(settings, upload.params, of_vendors, provider)
+    connecting = connect_options(upload.params)
+    place = place_of_targets(connecting)
+    shown = with_defaults_of_store(settings, connecting, place)
     proxies = _proxies(has_own=bool(upload.params["proxy"]))
     rows += [one._replace(value=_masked(one.name, one.value)) for one in (*shown, *proxies)]
-    rows += _credentials(upload, provider)
+    named = STORES[connecting.provider].provider if connecting.provider in STORES else connecting.provider
+    provider = place.provider if place is not None else named
+    rows += _credentials(upload, provider if provider in VENDORS else DEFAULT_PROVIDER)
     if as_json:
         fields = [one._asdict() for one in rows]
         output.print_json({"command": "config show", "status": "listed", "settings": fields})
@@ -279,17 +285,6 @@ def _proxies(*, has_own: bool) -> Iterator[EffectiveSetting]:
         is_overridden = has_own and name != "no_proxy"
         shown = (None, "overridden by proxy") if is_overridden else (value, origin)
         yield EffectiveSetting(name, *shown)
-
-
-def _provider(upload: click.Context, of_vendors: tuple[VendorSetting, ...]) -> str:
-    """Return the provider whose credentials an upload would use."""
-    provider, endpoint = upload.params["provider"], upload.params["endpoint"]
-    if provider != "auto":
-        return STORES[provider].provider if provider in STORES else str(provider)
-    if endpoint:
-        return recognise(normalise_endpoint(endpoint)).provider or DEFAULT_PROVIDER
-    named = {one.vendor for one in of_vendors if one.name == "endpoint"}
-    return next((name for name in VENDORS if name in named), DEFAULT_PROVIDER)
 
 
 def _credentials(upload: click.Context, provider: str) -> Iterator[EffectiveSetting]:

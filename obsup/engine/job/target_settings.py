@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import field
@@ -72,6 +72,15 @@ class ConnectOptions(Value):
         return next((one for one in settings if (one.vendor, one.name) == (vendor, name)), None)
 
 
+class StorePlace(NamedTuple):
+    """Where a store is: ``origins`` name, in words, what determines the endpoint and the region."""
+
+    provider: str | None
+    endpoint: str
+    region: str
+    origins: tuple[str, str]
+
+
 def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, StoreSettings]:
     """Return a Target for ``BUCKET[/PREFIX]``, whose key is the prefix, and the settings of its store.
 
@@ -98,24 +107,22 @@ def resolve_target(
 
 def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None = None) -> StoreSettings:
     """Return the settings of the store of *bucket*. *scheme* is the provider in TARGET."""
-    service = _service(connecting, scheme)
-    provider, given = _endpoint(connecting, scheme, service)
-    endpoint = normalise_endpoint(given)
+    place = resolve_place(connecting, scheme=scheme)
+    endpoint = place.endpoint
     _refuse_bucket_in(endpoint, bucket)
     known = recognise(endpoint)
     if known.bucket is not None and connecting.addressing != "cname":
         endpoint = _without_bucket(endpoint, known, bucket)
-    evident = provider or known.provider
-    provider = evident or DEFAULT_PROVIDER
+    provider = place.provider or DEFAULT_PROVIDER
     dialect = find_dialect(provider, connecting.signature)
     # Other stores may allow shorter names than the vendors.
     check_bucket(dialect, bucket, shortest=MIN_BUCKET_CHARACTERS if known.provider else 1)
-    store = service.name if service is not None else ""
+    store = connecting.provider if connecting.provider in STORES else ""
     return StoreSettings(
         provider=provider,
         endpoint=endpoint,
         signature=connecting.signature,
-        region=_region(connecting, service, known, dialect),
+        region=place.region,
         addressing=_addressing(connecting, provider, endpoint, bucket=bucket, store=store),
         profile=connecting.profile,
         config_path=connecting.config_path,
@@ -126,9 +133,24 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
         network=connecting.network,
         max_parts=connecting.max_parts,
         headers=_headers_of_every_request(dialect, connecting),
-        is_assumed=evident is None,
+        is_assumed=place.provider is None,
         store=store,
     )
+
+
+def resolve_place(connecting: ConnectOptions, *, scheme: str | None = None) -> StorePlace:
+    """Return where the store is, whatever the bucket. ``provider`` is None if nothing names or shows it.
+
+    *scheme* is the provider in TARGET. Raises BadConfiguration if endpoint or region are not known, WrongUsage.
+    """
+    service = _service(connecting, scheme)
+    provider, given, origin = _endpoint(connecting, scheme, service)
+    endpoint = normalise_endpoint(given)
+    known = recognise(endpoint)
+    provider = provider or known.provider
+    dialect = find_dialect(provider or DEFAULT_PROVIDER, connecting.signature)
+    region, of_region = _region(connecting, service, known, dialect)
+    return StorePlace(provider, endpoint, region, (origin, of_region))
 
 
 def _addressing(
@@ -158,15 +180,23 @@ def _addressing(
 
 def _region(
     connecting: ConnectOptions, service: StoreService | None, known: Recognised, dialect: Dialect
-) -> str:
-    """Return the region that signatures contain: the given one, or that of host, service, variables or dialect.
+) -> tuple[str, str]:
+    """Return the region that signatures contain, and its origin.
 
     Raises BadConfiguration if the dialect needs one and none is known.
     """
-    region = connecting.region or known.region
-    if not region and service is not None and service.family is not None:
-        region = service.family.region
-    region = region or connecting.of_vendor(dialect.provider, "region") or dialect.default_region
+    setting = connecting.setting_of(dialect.provider, "region")
+    of_service = service.family.region if service is not None and service.family is not None else None
+    nearest_first = (
+        (connecting.region, "--region"),
+        (known.region, "determined by the endpoint"),
+        (of_service, f"service {connecting.provider}"),
+        (setting and setting.value, ""),
+        (dialect.default_region, "built-in"),
+    )
+    region, origin = next(((value, origin) for value, origin in nearest_first if value), ("", ""))
+    if setting is not None and setting.value == region:
+        origin = setting.origin  # the endpoint may have been made of it
     if dialect.needs_region and not region:
         raise BadConfiguration(
             f"no region given for {known.endpoint}",
@@ -179,9 +209,8 @@ def _region(
             "A region has letters, digits, hyphens, underscores and periods",
             NextStep("correct --region", option="--region"),
         )
-        setting = connecting.setting_of(dialect.provider, "region")
         raise error if connecting.region or setting is None else _wrong_setting(error, setting)
-    return region
+    return region, origin
 
 
 def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> tuple[tuple[str, str], ...]:
@@ -239,31 +268,39 @@ def _service(connecting: ConnectOptions, scheme: str | None) -> StoreService | N
 
 def _endpoint(
     connecting: ConnectOptions, scheme: str | None, service: StoreService | None
-) -> tuple[str | None, str]:
-    """Return provider and endpoint: the given one, that of the vendor's variables, or the public one.
+) -> tuple[str | None, str, str]:
+    """Return provider, endpoint and its origin: the given one, that of the vendor's variables, or the public one.
 
     Raises BadConfiguration.
     """
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
     if service is not None:
-        return service.provider, connecting.endpoint or _service_endpoint(connecting, service)
+        provider = service.provider
     if connecting.endpoint:
-        return provider, connecting.endpoint
+        return provider, connecting.endpoint, "--endpoint"
+    if service is not None:
+        return provider, *_service_endpoint(connecting, service)
     for name in [provider] if provider else VENDORS:
         found = connecting.setting_of(name, "endpoint")
         if found is not None:
-            return name, _endpoint_in(found)
+            return name, _endpoint_in(found), found.origin
     region = connecting.region or (connecting.of_vendor(provider, "region") if provider else None)
-    public = None
+    public = origin = ""
     if provider:
-        named = connecting.of_vendor(provider, "public_endpoint")
-        public = named or find_dialect(provider).public_endpoint
-    if public is not None and region:
-        return provider, public.format(region=region)
+        public, origin = find_dialect(provider).public_endpoint or "", "built-in"
+        public, origin = _public_endpoint(connecting, provider, public, origin)
+    if public and region:
+        return provider, public.format(region=region), origin
     example = "one, for example --endpoint https://obs.eu-de.otc.t-systems.com"
-    if public is not None:
+    if public:
         example = f"one, for example --endpoint {public.format(region='REGION')}, or only --region REGION"
     raise _no_endpoint(f"{example}, or the name of the store, for example --provider r2")
+
+
+def _public_endpoint(connecting: ConnectOptions, vendor: str, form: str, origin: str) -> tuple[str, str]:
+    """Return the form of the endpoints as the vendor's tools have it, or else *form*; and the origin of it."""
+    setting = connecting.setting_of(vendor, "public_endpoint")
+    return (setting.value, setting.origin) if setting is not None else (form, origin)
 
 
 def _endpoint_in(setting: VendorSetting) -> str:
@@ -278,17 +315,17 @@ def _wrong_setting(error: WrongUsage, setting: VendorSetting) -> BadConfiguratio
     return BadConfiguration(error.what, error.why, run_again(f"correct the {setting.origin}"))
 
 
-def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:
-    """Return the endpoint of *service*. Raises BadConfiguration, which names what it lacks."""
-    region, form = connecting.region, service.endpoint
+def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> tuple[str, str]:
+    """Return the endpoint of *service* and its origin. Raises BadConfiguration, which names what it lacks."""
+    region, form, origin = connecting.region, service.endpoint, f"service {service.name}"
     if service.family is None:
         # Of the vendor itself, whose tools' settings apply.
         region = region or connecting.of_vendor(service.provider, "region")
-        form = connecting.of_vendor(service.provider, "public_endpoint") or form
+        form, origin = _public_endpoint(connecting, service.provider, form, origin)
     values = {"region": region, "account": connecting.account}
     missing = [name for name, value in values.items() if not value and f"{{{name}}}" in form]
     if form and not missing:
-        return form.format(**values)
+        return form.format(**values), origin
     if not form:
         raise _no_endpoint(
             "it, as the server or the provider's console shows it, with --endpoint https://HOST"
