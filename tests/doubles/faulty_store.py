@@ -33,11 +33,15 @@ class Crash(BaseException):
 
 
 class FaultyStore:
-    """Calls *inner*. *faults* maps the number of a call, from 1, to a kind. *crash* is called before a crash."""
+    """Calls *inner*. *faults* maps the number of a call, from 1, to a kind. *crash* is called before a crash.
+
+    ``lost`` are the results of the operations that were carried out, but failed for the caller.
+    """
 
     def __init__(self, inner: ObjectStore, faults: Mapping[int, str], crash: Callable[[], None]) -> None:
         self.dialect = inner.dialect
         self.calls = 0
+        self.lost: list[object] = []
         self._inner = inner
         self._faults = faults
         self._crash = crash
@@ -49,6 +53,7 @@ class FaultyStore:
             result = call()
             if not kind:
                 return result
+            self.lost.append(result)
         if kind.startswith("crash"):
             self._crash()
             raise Crash
