@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.doubles.scripted_server import ReceivedRequest, Reply, response
 
 CHECKSUM = "x-amz-checksum-"
+ENCRYPTION = "x-amz-server-side-encryption"
+CUSTOMER_KEY = f"{ENCRYPTION}-customer-key"
 
 
 @dataclass
@@ -18,12 +20,13 @@ class TrustingStore:
     """The script of a ScriptedServer: one bucket of S3, with the objects by path.
 
     *has_md5s*: ETags are the MD5s of what was received; otherwise they say nothing about it. *has_checksums*: the
-    checksums of a request are in its response, and later in that to HeadObject. *damages*: the last bit of each
-    body changes on the way, except of those of one byte.
+    checksums of a request are in its response, and later in that to HeadObject. *encrypts*: so is the encryption that
+    it asks for. *damages*: the last bit of each body changes on the way, except of those of one byte.
     """
 
     has_md5s: bool = True
     has_checksums: bool = False
+    encrypts: bool = False
     damages: bool = False
     objects: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
     open_uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
@@ -42,8 +45,9 @@ class TrustingStore:
         body = request.body
         if self.damages and request.method == "PUT" and len(body) > 1:
             body = body[:-1] + bytes([body[-1] ^ 1])
-        own = {name: text for name, text in request.headers if name.lower().startswith(CHECKSUM)}
-        own = own if self.has_checksums else {}
+        shown = ((CHECKSUM,) if self.has_checksums else ()) + ((ENCRYPTION,) if self.encrypts else ())
+        own = {name: text for name, text in request.headers if name.lower().startswith(shown)}
+        own.pop(CUSTOMER_KEY, None)
         upload_id = query.get("uploadId", "")
         if upload_id and upload_id not in self.open_uploads:
             return response(404, "<Error><Code>NoSuchUpload</Code></Error>")

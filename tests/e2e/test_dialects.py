@@ -159,9 +159,10 @@ def assert_stored(store: Sandbox, key: str, source: Path, name: str) -> None:
 
 
 def assert_signed(store: Sandbox, name: str) -> None:
-    """Assert that every request has the dialect's signature, and that none was rejected."""
+    """Assert that every request has the dialect's signature, and that only a byte with a wrong MD5 was rejected."""
     assert {record.dialect for record in store.requests} == {SIGNATURES[name]}
-    assert [record for record in store.requests if record.status not in (200, 204, 404)] == []
+    rejected = [record for record in store.requests if record.status not in (200, 204, 404)]
+    assert {(record.received, record.code) for record in rejected} <= {(1, "BadDigest")}
     assert store.uploads() == []
 
 
@@ -185,8 +186,8 @@ def test_command_uploads_in_parts_with_every_option(
     assert (outcome.code, outcome.err) == (0, note if dialect.provider == "obs" else "")
     assert_stored(store, "dir//é +%.tar.gz", source, name)
     assert_signed(store, name)
-    parts = [record.part_number or 0 for record in store.requests if record.operation == "part"]
-    assert sorted(parts) == [1, 2, 3]
+    sent = [one for one in store.requests if one.operation == "part" and one.received > 1]
+    assert sorted(one.part_number or 0 for one in sent) == [1, 2, 3]
     assert (outcome.json["parts"], outcome.json["provider"]) == (3, dialect.provider)
     # With KMS no ETag is an MD5: the vendor's own property or obsup's token verifies the object.
     expected = {"obs": "upload-id", "s3": "crc64nvme", "oss": "crc64"}[dialect.provider]

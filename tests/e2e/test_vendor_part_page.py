@@ -60,8 +60,8 @@ def headers_of(request: RequestRecord) -> dict[str, str]:
 
 
 def last_part(sandbox: Sandbox) -> RequestRecord:
-    """Return the last request that sent a part."""
-    return [one for one in sandbox.requests if one.operation == "part"][-1]
+    """Return the last request that sent a part, which has more than the one byte of a trial."""
+    return [one for one in sandbox.requests if one.operation == "part" and one.received != 1][-1]
 
 
 WINDOWS: dict[str, tuple[Given, int, int]] = {

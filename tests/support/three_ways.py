@@ -222,6 +222,10 @@ def _response(seen: list[obsup.Requested]) -> dict[str, Any]:
     if not answered:
         return {}
     last = answered[-1]
+    if (
+        last.operation == "AbortMultipartUpload"
+    ):  # of an upload that tried out the store after the part was sent
+        last = next((one for one in answered if one.operation == "UploadPart"), last)
     return {
         "header": list(last.headers.items()),
         "indicator": last.headers.get("x-reserved-indicator"),

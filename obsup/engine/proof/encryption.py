@@ -24,6 +24,11 @@ class RequestedEncryption(Value):
             return "a customer key (SSE-C)"
         return f"--sse {self.sse}" + (f" with the key {self.kms_key_id}" if self.kms_key_id else "")
 
+    def headers(self, names: HeaderNames) -> dict[str, str]:
+        """Return the headers that request it with keys of the service; a customer key is added to each request."""
+        pairs = ((names.sse, self.sse), (names.sse_kms_key_id, self.kms_key_id))
+        return {name: value for name, value in pairs if name is not None and value is not None}
+
     def is_confirmed_by(self, stored: Stored) -> bool:
         """Return whether the response confirms it. A store may use a stronger algorithm than AES256."""
         if self.customer_key_md5:
@@ -48,12 +53,6 @@ class RequestedEncryption(Value):
 def hides_md5(sse: str | None) -> bool:
     """Return whether ETags are other values than MD5s with the encryption *sse* (None for none): all but AES256."""
     return (sse or "AES256").upper() != "AES256"
-
-
-def encryption_headers(names: HeaderNames, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return those of *headers* that request encryption with keys of the service."""
-    wanted = {(name or "").lower() for name in (names.sse, names.sse_kms_key_id)}
-    return {name: value for name, value in headers.items() if name.lower() in wanted}
 
 
 def requested_encryption(

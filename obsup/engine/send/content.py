@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.part_proof import DigestChoice, hides_digest, matches, needs_md5
+from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
 from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
 from obsup.errors import DataMismatch, DigestRequired, run_again
 from obsup.local.source.digest import CRC64, Gate, PartDigest
@@ -154,8 +154,7 @@ def _fault_of(sent: Sent, digests: DigestChoice, trial: EtagTrial) -> str:
     """Return why the content must be sent again, "" if the store confirmed it or checked it by a sent digest."""
     is_confirmed = matches(sent.stored, sent.digest, digests, sent.checksum)
     if is_confirmed is None and digests.is_any and sent.has_md5:
-        is_checked = hides_digest(sent.stored, digests) or not trial.accepts_wrong_md5()
-        return "" if is_checked else _NOT_SHOWN
+        return _NOT_SHOWN if trial.accepts_wrong_md5() else ""
     if is_confirmed is None:
         return "" if sent.agreed_checksum is not None or not digests.is_any else _NO_DIGEST
     if is_confirmed or (sent.is_by_etag and sent.has_md5 and trial.shows_opaque_etags()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from collections.abc import Iterator
 from io import BytesIO
 
 from obsup import events
@@ -17,9 +18,9 @@ from obsup.model import Stored, Target, Upload
 from obsup.store.http.body import BodyDigests
 from obsup.store.interface import ObjectStore
 
-# Facts about the store.
+# Facts about the store: the ETags are MD5s; they are not, but a wrong Content-MD5 is rejected; it is accepted.
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
-_UNCHECKED = "has other ETags than digests, and accepts a wrong Content-MD5"
+_UNCHECKED = "accepts a wrong Content-MD5"
 
 
 class OneByte(BytesIO):
@@ -31,7 +32,7 @@ class OneByte(BytesIO):
 class EtagTrial:
     """Finds out whether the bucket of *target* encrypts by default without showing it: then no ETag is an MD5.
 
-    It is called only if an ETag is not the MD5 of what was sent, and costs a trial upload of one byte once.
+    It is called only if an ETag is not the MD5 of what was sent, or cannot be one, and costs a trial upload once.
     """
 
     def __init__(self, store: ObjectStore, target: Target, send_options: SendOptions) -> None:
@@ -39,9 +40,8 @@ class EtagTrial:
         self.target = target
         self._learned = send_options.learned
         self._observe = send_options.observe
-        requested = send_options.encryption
-        self._sse = requested.sse if requested is not None else None
-        self._fact = (target.endpoint, target.bucket, self._sse)
+        self._encryption = send_options.encryption
+        self._fact = (target.endpoint, target.bucket, self._encryption)
 
     @property
     def has_shown(self) -> bool:
@@ -51,13 +51,14 @@ class EtagTrial:
     @property
     def doubt(self) -> str:
         """What to add to an error, if it could not be tried out whether ETags are digests."""
+        if self._learned.has((_MD5, *self._fact)):
+            return ""
         if self._learned.has((_UNCHECKED, *self._fact)):
             return (
                 "; its ETags are other values than digests, and it accepts a wrong Content-MD5: nothing shows what it "
                 "received"
             )
-        is_known = self._learned.has((_MD5, *self._fact))
-        return "" if is_known else "; whether the bucket encrypts by default could not be tried out"
+        return "; whether the bucket encrypts by default could not be tried out"
 
     def shows_opaque_etags(self) -> bool:
         """Try it out, unless that was done. Without the permission, or with a presigned URL, nothing is shown."""
@@ -75,9 +76,8 @@ class EtagTrial:
 
         If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
         """
-        store = self._store
-        name = store.dialect.headers.sse
-        headers = {name: self._sse} if self._sse is not None else {}
+        store, encryption = self._store, self._encryption
+        headers = encryption.headers(store.dialect.headers) if encryption is not None else {}
         before = self._open_ids(store)
         try:
             upload = Upload(self.target, store.initiate(self.target, headers).upload_id)
@@ -85,27 +85,31 @@ class EtagTrial:
                 return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
             try:
-                self._learned.add((self._find_fact(store, upload), *self._fact))
+                for fact in self._find_facts(store, upload):
+                    self._learned.add((fact, *self._fact))
             finally:
                 abort_unused(store, upload, self._observe)
         except (ObsupError, StoreError, NetworkError):
             return
 
-    def _find_fact(self, store: ObjectStore, upload: Upload) -> str:
-        """Return what two parts of one byte show, the second one with a wrong Content-MD5."""
+    def _find_facts(self, store: ObjectStore, upload: Upload) -> Iterator[str]:
+        """Yield what two parts of one byte show, the second one with a wrong Content-MD5."""
 
         def send(declared: bytes) -> Stored:
             digest = as_content_md5(_md5_of(declared))
             return store.upload_part(upload, 1, lambda: OneByte(b"\0"), BodyDigests(digest))
 
         etag = send(b"\0").etag.lower()
-        if etag in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}:
-            return _MD5
+        is_md5 = etag in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}
+        if is_md5:
+            yield _MD5
         try:
             send(b"\1")
         except DataMismatch:
-            return _OPAQUE
-        return _UNCHECKED
+            if not is_md5:
+                yield _OPAQUE
+        else:
+            yield _UNCHECKED
 
     def _open_ids(self, store: ObjectStore) -> set[str]:
         """Return the ids of the open uploads of the key; none if they cannot be listed."""

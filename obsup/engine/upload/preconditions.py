@@ -8,7 +8,7 @@ from functools import partial
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import parts_confirm
-from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
+from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_proof import is_marked, mark_of
 from obsup.engine.send.etag_trial import OneByte, abort_unused, as_content_md5
 from obsup.engine.upload.adoption import open_uploads
@@ -59,7 +59,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     """Initiate an upload, and abort it. MinIO confirms the encryption only with the first part, so send one byte."""
     target = context.request.target
     before = {one.upload_id for one in open_uploads(context)}
-    initiated = _initiate_trial(context)
+    initiated = _initiate_trial(context, requested)
     context.connection.learned.note_postponed(context.observe)
     upload = Upload(target, initiated.upload_id)
     check_is_new(upload, before)
@@ -83,13 +83,13 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     )
 
 
-def _initiate_trial(context: UploadContext) -> Initiated:
+def _initiate_trial(context: UploadContext, requested: RequestedEncryption) -> Initiated:
     """Initiate an upload that will be aborted. One whose response is lost is named, not looked for.
 
     The list does not show whose an upload is, and that of another client must not be aborted.
     """
     target, is_in_doubt = context.request.target, False
-    headers = encryption_headers(context.dialect.headers, context.headers("put"))
+    headers = requested.headers(context.dialect.headers)
 
     def once() -> Initiated:
         nonlocal is_in_doubt
