@@ -72,6 +72,14 @@ def exact_size(size: int) -> str:
     return str(size)
 
 
+def exact_duration(seconds: float) -> str:
+    """Return *seconds*, to the nanosecond, as a DURATION that parses back to the same: ``2d``, ``90s``, ``0.5s``."""
+    for unit in "dhm":
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
 def format_duration(seconds: float) -> str:
     """Return *seconds* as a short text: ``0.4 s``, ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 10:

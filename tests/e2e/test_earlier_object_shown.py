@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ class Store(MutatingRelay):
     def __init__(self, port: int) -> None:
         super().__init__(port, self._remember)
         self._first: Answer | None = None
+        self.date = "Wed, 01 Jan 2020 10:00:00 GMT"
         self.is_late = False
 
     def _remember(self, answer: Answer) -> Wire | None:
@@ -38,7 +41,7 @@ class Store(MutatingRelay):
             return None
         if self._first is None and answer.status == 200:
             others = [one for one in answer.headers if one[0].lower() != "last-modified"]
-            headers = (*others, ("Last-Modified", "Wed, 01 Jan 2020 10:00:00 GMT"))
+            headers = (*others, ("Last-Modified", self.date))
             self._first = replace(answer, headers=headers)
         return Wire(framed(self._first)) if self.is_late and self._first is not None else None
 
@@ -66,6 +69,20 @@ def write_files(folder: Path, content: bytes) -> None:
     (folder / "small").write_bytes(content * 100)
     (folder / "tree" / "key").write_bytes(content * 100)
     (folder / "big").write_bytes(content * 6 * 2**20)
+
+
+def test_an_object_of_another_program(inside: Inside, store: Store, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is as new as the response to the upload, so the same command would not help: exit 69, with both ETags."""
+    store.date = formatdate(usegmt=True)
+    store.is_late = True
+    assert inside.run("upload", "small", "bucket/key", *S3).code == 0
+    inside.run("verify", "small", "bucket/key")
+    write_files(tmp_path, b"b")
+    outcome = inside.run("upload", "small", "bucket/key", *S3, *STRICT)
+    assert outcome.code == 69, outcome.err
+    md5s = [hashlib.md5(one * 100).hexdigest() for one in (b"a", b"b")]
+    assert f"HeadObject shows another object, with ETag {md5s[0]} instead of {md5s[1]}" in outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"b" * 100
 
 
 @pytest.mark.parametrize("way", UPLOADS)

@@ -6,8 +6,10 @@ import base64
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,11 @@ from urllib.parse import quote
 
 import pytest
 
+from obsup.dialects.addressing import locate
+from obsup.errors import NetworkError
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.transport import Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.listener import Listener
 from tests.doubles.nginx import Nginx
@@ -292,6 +298,59 @@ def test_a_socks_proxy_with_an_address_that_does_not_answer(rig: Rig, proxies: P
         outcome = rig.upload(*limits, HTTP_PROXY=url, HTTPS_PROXY=url)
     assert outcome.code == 0, outcome.err
     assert rig.is_stored()
+
+
+@pytest.fixture
+def mute_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A resolver that waits for name servers which do not answer."""
+    resolve, ended = socket.getaddrinfo, threading.Event()
+
+    def getaddrinfo(host: Any, *args: Any, **more: Any) -> Any:
+        if host == HOST and not more.get("flags", 0) & socket.AI_NUMERICHOST:
+            ended.wait(60)
+        return resolve(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "gethostbyname", getaddrinfo)
+    yield
+    ended.set()
+
+
+def send_through(proxy: str) -> None:
+    """Send a request to HOST through *proxy*."""
+    settings = ConnectionSettings(connect_timeout_s=0.3, proxy=proxy)
+    with closing(Transport(settings)) as transport:
+        address = locate(f"http://{HOST}:9", "bucket", "key", "path")
+        transport.exchange("GET", address, (), headers={}, body=b"", sign=None)
+
+
+@pytest.mark.usefixtures("mute_resolver")
+@pytest.mark.parametrize("kind", ["socks4", "socks5"])
+def test_a_name_that_this_computer_resolves(kind: str) -> None:
+    """--connect-timeout limits that, too, and the message names the store, not the proxy."""
+    began_s = time.monotonic()
+    hint = kind.replace("socks4", "socks4a").replace("socks5", "socks5h")
+    expected = rf"host name {HOST} could not be resolved \(no name server .* {hint}:// lets the proxy"
+    with pytest.raises(NetworkError, match=expected) as caught:
+        send_through(f"{kind}://127.0.0.1:9")
+    assert caught.value.kind == "resolve"
+    assert time.monotonic() - began_s < 30
+
+
+def test_an_address_that_socks_4_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has only one of IPv6."""
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 9, 0, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(NetworkError, match="no IPv4 address, which SOCKS 4 requires"):
+        send_through("socks4://127.0.0.1:9")
+
+
+def test_a_proxy_that_closes_the_connection(rig: Rig, proxies: Proxies) -> None:
+    """microsocks does so with SOCKS 4: the connection to the proxy itself did not fail."""
+    proxy = proxies.get("socks5h")[0].url().replace("socks5h", "socks4a")
+    outcome = rig.upload("--retry-for", "0s", HTTP_PROXY=proxy, HTTPS_PROXY=proxy)
+    assert outcome.code == 75, outcome.err
+    assert "the proxy closed the connection to it without a reply" in outcome.err
 
 
 # What a proxy answers instead of the store.

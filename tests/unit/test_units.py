@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obsup.units import exact_size, format_duration, format_size, parse_duration, parse_size
+from obsup.units import exact_duration, exact_size, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,16 @@ def test_an_invalid_duration_is_rejected(text: str) -> None:
 def test_an_exact_size_parses_back_to_the_same_size(size: int) -> None:
     """A size in a message can be used on the command line."""
     assert parse_size(exact_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.1, "0.1s"), (1e-7, "0.0000001s"), (90, "90s"), (7200, "2h"), (1e6 + 1, "1000001s")],
+)
+def test_an_exact_duration_parses_back_to_the_same_duration(seconds: float, text: str) -> None:
+    """A duration in a message can be used on the command line."""
+    assert exact_duration(seconds) == text
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from obsup.local.walk.walk import Links
 from obsup.model import Target
 from obsup.shard import Shard
 from obsup.text import without_password
+from obsup.units import exact_duration
 from obsup.value import Value
 
 # Time between two progress reports.
@@ -134,7 +135,8 @@ def _display_options(values: dict[str, Any]) -> DisplayOptions:
     interval_s = values.get("progress_interval")
     if interval_s is not None and not interval_s >= MIN_INTERVAL_S:
         raise WrongUsage(
-            f"--progress-interval must be at least {MIN_INTERVAL_S:g}s, not {interval_s:.15g}s",
+            f"--progress-interval must be at least {exact_duration(MIN_INTERVAL_S)}, "
+            f"not {exact_duration(interval_s)}",
             "More output would slow down the upload",
             run_again(
                 "use a longer interval", add=("--progress-interval", "1s"), option="--progress-interval"

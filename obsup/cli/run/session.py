@@ -40,6 +40,7 @@ from obsup.errors import Busy, NextStep, ObsupError, OtherRank, OutOfTime, Stopp
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Stored, Upload
 from obsup.text import shielded
+from obsup.units import exact_duration
 
 T = TypeVar("T")
 # Commands whose work is done by the one that is running.
@@ -187,7 +188,7 @@ def _do(work: Callable[[Session], T], session: Session) -> T:
 
 def _allow_more_time(limits: Limits) -> NextStep:
     """Return the step for a run whose time was too short for any part: the next one would get no further."""
-    longer = ("--max-time", f"{2 * limits.max_time_s:g}s") if limits.max_time_s is not None else ()
+    longer = ("--max-time", exact_duration(2 * limits.max_time_s)) if limits.max_time_s is not None else ()
     return run_again("no part was complete in that time, so allow more", add=longer)
 
 

@@ -98,8 +98,14 @@ def is_another(info: ObjectInfo, made: Made) -> bool:
         return False
     if ("-" in info.etag) == ("-" in made.etag):
         return info.etag.lower() != made.etag.lower()
+    age_s = _age_s(info, made)
+    return age_s is not None and age_s > _CREATION_S
+
+
+def _age_s(info: ObjectInfo, made: Made) -> float | None:
+    """Return how many seconds before the response *made* the object *info* was last modified, None if unknown."""
     modified_s, made_s = parse_date(info.last_modified), parse_date(made.date)
-    return modified_s is not None and made_s is not None and made_s - modified_s > _CREATION_S
+    return made_s - modified_s if modified_s is not None and made_s is not None else None
 
 
 def is_seen(info: ObjectInfo | None, made: Made) -> bool:
@@ -119,13 +125,33 @@ def find_made_object(
     except UNAVAILABLE as exc:
         what = f"{target} is stored and verified, but {unknown}: {exc.what}"
         raise type(exc)(what, exc.why, step, exc.refusal) from exc
-    if info is None or is_another(info, made):
-        raise not_visible(target, info)
+    if info is None:
+        raise not_visible(target)
+    if is_another(info, made):
+        raise another_object(target, made, info)
     return info
 
 
+def another_object(target: Target, made: Made, shown: ObjectInfo) -> NotFinished | Refused:
+    """Return the error for *shown*, an earlier or a later object than the one *made*."""
+    age_s = _age_s(shown, made)
+    if age_s is None or age_s > _CREATION_S:
+        return not_visible(target, shown)
+    name, wrong, right = "ETag", shown.etag, made.etag
+    if wrong == right:
+        name, wrong, right = "version id", str(shown.version_id), str(made.version_id)
+    return Refused(
+        f"{target} was stored, but HeadObject shows another object, with {name} {wrong} instead of {right}",
+        f"Another program has replaced it, or the store returns two {name}s for one object",
+        NextStep(
+            "find out which program writes to this key; if none does, leave out what HeadObject must confirm, such as "
+            "--strict-options"
+        ),
+    )
+
+
 def not_visible(target: Target, shown: ObjectInfo | None = None) -> NotFinished:
-    """Return the error for an object that the store reported as made, and in whose place HeadObject shows *shown*."""
+    """Return the error for an object that the store reported as made, and in whose place it returns *shown*."""
     other = "no object"
     if shown is not None:
         other = (

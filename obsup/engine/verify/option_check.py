@@ -11,11 +11,11 @@ from obsup.engine.job.result import Finished
 from obsup.engine.proof.object_options import OptionComparison, compare_options, lock_headers
 from obsup.engine.verify.existing_object import (
     Made,
+    another_object,
     find_made_object,
     find_readable,
     is_another,
     is_seen,
-    not_visible,
 )
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
@@ -75,7 +75,7 @@ def check_customer_key(context: UploadContext, made: Made) -> None:
         context.note_once(note)
         return
     if info is not None and is_another(info, made):
-        raise not_visible(target, info)
+        raise another_object(target, made, info)
     if info is None or info.headers.get(f"{context.dialect.headers.sse_c}key-md5") != key_md5:
         raise Refused(
             f"the object {target} is complete, but HeadObject does not confirm the customer key (SSE-C)",
@@ -103,7 +103,7 @@ def check_encryption(context: UploadContext, finished: Finished) -> None:
     except UNAVAILABLE:
         return
     if info is not None and is_another(info, finished.stored):
-        raise not_visible(context.request.target, info)
+        raise another_object(context.request.target, finished.stored, info)
     headers = info.headers if info is not None else {}
     sse, key_id = (headers.get((name or "").lower()) for name in (names.sse, names.sse_kms_key_id))
     if not requested.is_confirmed_by(Stored(200, "", sse_kms=sse, sse_kms_key=key_id)):

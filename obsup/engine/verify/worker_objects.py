@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from obsup.engine.verify.existing_object import Made, is_another, not_visible
+from obsup.engine.verify.existing_object import Made, another_object, is_another
 from obsup.errors import UNAVAILABLE, BadConfiguration, run_again
 from obsup.model import Target
 from obsup.store.interface import ObjectStore
@@ -45,5 +45,5 @@ class WorkerObjects:
                     run_again("give the worker the keys and the network of this host"),
                 )
             if is_another(info, made):
-                raise not_visible(target, info)
+                raise another_object(target, made, info)
         self._known.add(worker)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from http.client import HTTPException, HTTPResponse
@@ -25,7 +26,9 @@ from urllib3.exceptions import (
     ProxyError,
 )
 
+from obsup.errors import NetworkError
 from obsup.store.http.connection import naming_no_tls
+from obsup.store.http.network_errors import network_error
 from obsup.store.http.proxy import is_socks
 from obsup.store.http.settings import ConnectionSettings, limited
 from obsup.store.http.sockets import ResponseStream, find_addresses, open_connection, send_all
@@ -87,26 +90,46 @@ def _address_that_answers(host: str, port: int, timeout_s: float) -> str:
         return str(connection.getpeername()[0])
 
 
+def _address_for_socks(host: str, port: int, timeout_s: float, *, is_version_4: bool) -> str:
+    """Return the address of the store at *host* that a SOCKS proxy is asked to connect to. Raises NetworkError."""
+    try:
+        addresses = find_addresses(host, port, timeout_s)
+    except OSError as exc:
+        error = network_error(exc, f"http://{host}:{port}")
+        hint = f"a URL with {'socks4a' if is_version_4 else 'socks5h'}:// lets the proxy resolve it"
+        raise NetworkError(error.kind, f"{error.detail}; {hint}", error.sent) from exc
+    usable = (str(one[4][0]) for one in addresses if one[0] == socket.AF_INET or not is_version_4)
+    if address := next(usable, None):
+        return address
+    raise NetworkError("resolve", f"the host {host} has no IPv4 address, which SOCKS 4 requires", sent=False)
+
+
 def _socks_connection() -> type[HTTPConnection]:
     """Return the class of connections through a SOCKS proxy. Needs PySocks."""
+    from socks import PROXY_TYPE_SOCKS4
     from urllib3.contrib.socks import SOCKSConnection
 
     class ThroughSocks(SOCKSConnection):
         def _new_conn(self) -> socket.socket:
-            options = self._socks_options
+            options, name, timeout_s = self._socks_options, self._dns_host, float(self.timeout)  # type: ignore[arg-type]
             host, port = str(options["proxy_host"]), int(options["proxy_port"] or 0)
+            end_s = time.monotonic() + timeout_s
             try:
                 # PySocks tries only the first address of each family, one after the other, each with the whole timeout.
-                address = _address_that_answers(host, port, self.timeout)  # type: ignore[arg-type]
+                address = _address_that_answers(host, port, timeout_s)
                 self._socks_options = {**options, "proxy_host": address}
+                if not options["rdns"]:  # PySocks would wait for the name servers without a limit
+                    is_version_4 = options["socks_version"] == PROXY_TYPE_SOCKS4
+                    left_s = max(0, end_s - time.monotonic())
+                    self._dns_host = _address_for_socks(name, self.port, left_s, is_version_4=is_version_4)
                 connected = super()._new_conn()
             except (HTTPError, OSError) as exc:
                 raise ProxyError("SOCKS", exc) from exc
             finally:
-                self._socks_options = options
+                self._socks_options, self._dns_host = options, name
             # From here on it is an ordinary socket, which the kernel can send files on.
             plain = socket.socket(fileno=connected.detach())
-            plain.settimeout(self.timeout)
+            plain.settimeout(timeout_s)
             return plain
 
     return ThroughSocks

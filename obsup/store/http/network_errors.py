@@ -46,6 +46,7 @@ _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
 _PROXY_REPLY = re.compile(
     r"Tunnel connection failed: (?P<status>\d{3})|0x(?P<code>[0-9a-f]{2}): (?P<text>[\w ]+)"
     r"|(?P<login>authentication (?:failed|methods were rejected)|username/password)|(?P<other>sent invalid data)"
+    r"|(?P<closed>closed unexpectedly)"
 )
 # Those that may be different later. RFC 1928, section 6: no permission, unknown command, unknown kind of address.
 _TEMPORARY_STATUSES = frozenset({408, 421, 425, 429, 499, *range(500, 600)})
@@ -153,6 +154,8 @@ def _reply_of_proxy(causes: list[BaseException]) -> NetworkError | None:
         return NetworkError("proxy-login", "the proxy rejected the user or the password", sent=False)
     if match["other"]:
         return NetworkError("tunnel", "the proxy does not use SOCKS", sent=False)
+    if match["closed"]:
+        return NetworkError("proxy", "the proxy closed the connection to it without a reply", sent=False)
     is_final = int(status) not in _TEMPORARY_STATUSES if status else match["code"] in _FINAL_SOCKS_CODES
     if is_final:
         return NetworkError("tunnel", f"the proxy refused to connect ({reply})", sent=False)
