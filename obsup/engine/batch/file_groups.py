@@ -9,7 +9,8 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -59,60 +60,54 @@ JOBS_PER_CALL = 4
 _EXPECTED = (BrokenExecutor, CancelledError, ImportError, ObsupError, OSError)
 
 
-class GroupWorkers:
-    """Other processes that upload groups; here, none. ``is_open``: small files are left to them."""
+class GroupWorkers(Protocol):
+    """Other processes that upload groups. ``is_open``: small files are left to them."""
 
-    is_open = False
+    is_open: bool
 
-    def start(self, waiting: int) -> None:
-        """Start the processes if *waiting* files are enough for that. Returns before they accept groups."""
-
-    def group_size(self, waiting: int, in_flight: int) -> int:  # noqa: ARG002 - for those that have processes
+    def group_size(self, waiting: int, in_flight: int) -> int:
         """Return how many of *waiting* files the next group may have, with *in_flight* groups; 0 for no group yet."""
-        return 0
 
     def submit(self, files: tuple[PendingFile, ...], jobs: int) -> Future[GroupResult]:
         """Submit a group; *jobs* is the total of files in flight. Raises BrokenExecutor."""
-        raise NotImplementedError
 
-    def find_fault(self, result: GroupResult) -> ObsupError | None:  # noqa: ARG002 - for those on other hosts
+    def failure_of(self, future: Future[GroupResult]) -> BaseException | None:
         """Return why the files of a group that ended must be sent again, None if they need not."""
-        return None
-
-    def note_failure(self) -> None:
-        """React to a group that failed as a whole."""
 
     def forward_stop(self) -> None:
         """Stop what runs, if the batch was stopped."""
 
-    def close(self, *, wait: bool) -> None:
-        """End the processes; without *wait* they abort what is in flight and end as soon as they can."""
-
 
 class FileGroups:
-    """Groups of small files at *workers*. Only the driver's thread may use it; ``in_flight`` are the groups."""
+    """Groups of small files at *workers*, if there are any. Only the driver's thread may use it.
 
-    def __init__(self, workers: GroupWorkers, observe: events.Observer = events.ignore) -> None:
-        self.workers = workers
+    ``in_flight`` are the groups.
+    """
+
+    def __init__(self, workers: GroupWorkers | None, observe: events.Observer = events.ignore) -> None:
+        self._workers = workers
         self._observe = observe
         self._is_noted = False
         self.in_flight: dict[Future[GroupResult], tuple[PendingFile, ...]] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether small files are left to the workers."""
+        return self._workers is not None and self._workers.is_open
+
     def submit(self, pending: deque[PendingFile], jobs: Callable[[], int]) -> Future[GroupResult] | None:
         """Submit the next files of *pending*. Return None if they accept no other group now, or none at all."""
-        if not pending:
+        if not pending or self._workers is None:
             return None
-        self.workers.start(len(pending))
-        max_files = self.workers.group_size(len(pending), len(self.in_flight))
+        max_files = self._workers.group_size(len(pending), len(self.in_flight))
         if not max_files:
             return None
         files = take_files(pending, min(max_files, MAX_GROUP_FILES), MAX_GROUP_BYTES)
         try:
-            future = self.workers.submit(tuple(files), jobs())
+            future = self._workers.submit(tuple(files), jobs())
         except BrokenExecutor:
             pending.extendleft(reversed(files))
-            self.workers.note_failure()
-            self.workers.is_open = False
+            self._workers.is_open = False
             return None
         self.in_flight[future] = tuple(files)
         return future
@@ -124,12 +119,11 @@ class FileGroups:
 
         All its files are if the group failed, because its process died for example: this process reports what fails.
         """
+        assert self._workers is not None
         files = self.in_flight.pop(future)
-        failure = CancelledError() if future.cancelled() else future.exception()
-        failure = failure or self.workers.find_fault(future.result())
+        failure = self._workers.failure_of(future)
         if failure is not None:
             self._note_unexpected(failure)
-            self.workers.note_failure()
             left.extend(files)
             return ()
         result = future.result()
@@ -138,6 +132,11 @@ class FileGroups:
         left.extend(result.left)
         pending.extendleft(reversed(result.unstarted))
         return result.outcomes
+
+    def forward_stop(self) -> None:
+        """Stop the groups in flight, if the batch was stopped."""
+        if self._workers is not None:
+            self._workers.forward_stop()
 
     def _note_unexpected(self, failure: BaseException) -> None:
         """Note the first failure that is not one of a process, a worker, the network or a file."""
@@ -148,7 +147,11 @@ class FileGroups:
         self._observe(events.Noted(text))
 
 
-class ExtraProcesses(GroupWorkers):
+def _failure_of(future: Future[GroupResult]) -> BaseException | None:
+    return CancelledError() if future.cancelled() else future.exception()
+
+
+class ExtraProcesses:
     """More Python processes on this machine.
 
     They are started once enough small files wait, and only if they share nothing with the driver except the number of
@@ -157,6 +160,7 @@ class ExtraProcesses(GroupWorkers):
     """
 
     def __init__(self, request: BatchRequest, settings: StoreSettings, stop: StopSignal) -> None:
+        self.is_open = False
         self._stop = stop
         jobs = request.shared.template.max_jobs
         # At most one per job: each sends at least one file at a time.
@@ -165,9 +169,8 @@ class ExtraProcesses(GroupWorkers):
         self._pool: ProcessPool | None = None
         self._starting: list[Future[None]] = []
 
-    def start(self, waiting: int) -> None:
-        if self._pool is not None or self._count < 2 or waiting < MIN_FILES:
-            return
+    def _start(self) -> None:
+        """Start the processes. Returns before they accept groups."""
         from obsup.local.processes.pool import ProcessPool  # few batches are large enough
 
         try:
@@ -179,10 +182,12 @@ class ExtraProcesses(GroupWorkers):
 
     def group_size(self, waiting: int, in_flight: int) -> int:
         """See GroupWorkers: one group in progress and one waiting per process."""
-        if not self.is_open and self._count:
-            errors = [future.exception() for future in self._starting if future.done()]
-            self.is_open = bool(errors) and not any(errors)
-            self._count = 0 if any(errors) else self._count
+        if self._pool is None and self._count > 1 and waiting >= MIN_FILES:
+            self._start()
+        started = [future for future in self._starting if future.done()]
+        if started:
+            self._starting = []
+            self.is_open = not any(future.exception() for future in started)
         if not self.is_open or in_flight >= 2 * self._count:
             return 0
         return 1 + (waiting - 1) // (3 * self._count)
@@ -191,15 +196,19 @@ class ExtraProcesses(GroupWorkers):
         assert self._pool is not None
         return self._pool.submit(upload_group, FileGroup(files, max(1, jobs // self._count)))
 
-    def note_failure(self) -> None:
-        """See GroupWorkers: this process sends all later files."""
-        self.is_open, self._count = False, 0
+    def failure_of(self, future: Future[GroupResult]) -> BaseException | None:
+        """See GroupWorkers: after a failure, this process sends all later files."""
+        failure = _failure_of(future)
+        self.is_open = self.is_open and failure is None
+        return failure
 
     def forward_stop(self) -> None:
+        """See GroupWorkers."""
         if self._pool is not None and self._stop.reason is not None:
             self._pool.set_state(STOP_NOW if self._stop.is_over else STOP)
 
     def close(self, *, wait: bool) -> None:
+        """End the processes; without *wait* they abort what is in flight and end as soon as they can."""
         if self._pool is None:
             return
         if not wait:
@@ -207,14 +216,11 @@ class ExtraProcesses(GroupWorkers):
         self._pool.close(wait=wait)
 
 
-class RemoteGroups(GroupWorkers):
+class RemoteGroups:
     """The workers of the pool: local processes, Dask, MPI. Each call sends the files of a group.
 
-    They wait for full groups, because each costs the driver about the same, unless a worker has nothing to do. After a
-    stop, a group ends within the grace period, or counts as unfinished. The pool closes them.
+    They wait for full groups, because each costs the driver about the same, unless a worker has nothing to do.
     """
-
-    is_open = True
 
     def __init__(
         self,
@@ -223,6 +229,7 @@ class RemoteGroups(GroupWorkers):
         limit: Callable[[], int],
         signer: SmallFileSigner | None = None,
     ) -> None:
+        self.is_open = True
         self._workers = workers
         self._signer = signer
         self._limit = limit
@@ -247,11 +254,15 @@ class RemoteGroups(GroupWorkers):
 
         return self._workers.submit(make_call)
 
-    def find_fault(self, result: GroupResult) -> ObsupError | None:
+    def failure_of(self, future: Future[GroupResult]) -> BaseException | None:
+        """See GroupWorkers: the object that one of the files has become may be another one than the driver sees."""
+        failure = _failure_of(future)
+        if failure is not None:
+            return failure
+        result = future.result()
         if result.lacks_requests:
-            self.is_open = (
-                False  # every file would be sent twice: there, and then as a task, which the driver verifies
-            )
+            # Every file would be sent twice: there, and then as a task, which the driver verifies.
+            self.is_open = False
         made = next((one.result for one in result.outcomes if one.result is not None), None)
         try:
             if made is not None:
@@ -259,6 +270,9 @@ class RemoteGroups(GroupWorkers):
         except ObsupError as exc:
             return exc
         return None
+
+    def forward_stop(self) -> None:
+        """See GroupWorkers: nothing to do. A group ends within the grace period, or counts as unfinished."""
 
 
 def _signed(task: GroupTask, signer: SmallFileSigner) -> GroupTask:
@@ -269,20 +283,25 @@ def _signed(task: GroupTask, signer: SmallFileSigner) -> GroupTask:
 
 
 def open_groups(
-    context: UploadContext, request: BatchRequest, pool: Pool, observe: events.Observer
+    context: UploadContext, request: BatchRequest, pool: Pool, observe: events.Observer, resources: ExitStack
 ) -> FileGroups:
-    """Return the groups that the request allows; without groups, each small file is one task or request."""
+    """Return the groups that the request allows; without groups, each small file is one task or request.
+
+    *resources* end the processes.
+    """
     template = request.shared.template
     # With --no-overwrite, an object that exists may be our own whose response was lost. Only its sender can tell.
     if template.options.no_overwrite:
-        return FileGroups(GroupWorkers())
+        return FileGroups(None)
     if template.executor == "threads" and context.limit is None:
-        return FileGroups(ExtraProcesses(request, context.connection.worker_settings, context.stop), observe)
+        processes = ExtraProcesses(request, context.connection.worker_settings, context.stop)
+        resources.callback(lambda: processes.close(wait=not context.stop.is_over))
+        return FileGroups(processes, observe)
     if template.executor in LOCAL_EXECUTORS or pool.workers is None:
-        return FileGroups(GroupWorkers())
+        return FileGroups(None)
     # A worker does not know what the driver knows of the file, or of the store at the end.
     if template.verify_source or locks_later(context) or (template.presign and _looks_at_objects(context)):
-        return FileGroups(GroupWorkers())
+        return FileGroups(None)
     signer = SmallFileSigner(context, request.shared) if template.presign else None
     return FileGroups(RemoteGroups(request, pool.workers, pool.small_file_limit, signer), observe)
 

@@ -103,7 +103,7 @@ class BatchLoop:
                     self._start_uploads()
                 elif self._lists_unstarted:
                     self._continue_walk()
-                self._groups.workers.forward_stop()
+                self._groups.forward_stop()
                 is_idle = not self._in_flight and not self._groups.in_flight
                 if is_idle and (self._is_done if self._stop.reason is None else self._is_listed):
                     break
@@ -153,7 +153,7 @@ class BatchLoop:
 
     def _next_queue(self) -> deque[PendingFile]:
         """Return the queue from which this process sends next; the small files belong to the others, if there are."""
-        return self._medium if self._medium or self._groups.workers.is_open else self._small
+        return self._medium if self._medium or self._groups.is_open else self._small
 
     @property
     def _small_in_flight(self) -> int:

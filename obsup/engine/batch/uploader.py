@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.batch.bucket_index import empty_index
-from obsup.engine.batch.file_groups import FileGroups, GroupWorkers, open_groups
+from obsup.engine.batch.file_groups import FileGroups, open_groups
 from obsup.engine.batch.file_upload import FileUploader, compare_file
 from obsup.engine.batch.known_files import KnownFiles, open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
@@ -63,8 +63,7 @@ class BatchUploader:
             context = UploadContext(self._connection, template, self._observe, stop, self._limit)
             pool = open_pool(context)
             resources.callback(lambda: pool.close(wait=not stop.is_over))
-            groups = open_groups(context, request, pool, self._group_observer(pool))
-            resources.callback(lambda: groups.workers.close(wait=not stop.is_over))
+            groups = open_groups(context, request, pool, self._group_observer(pool), resources)
             file_uploader = FileUploader(context, request.shared, concurrency=pool.concurrency)
             loop = BatchLoop(context, request, report, file_uploader.upload, known_files, pool, groups)
             summary = loop.run()
@@ -116,8 +115,6 @@ def compare_batch(
         pool = open_pool(context)
         resources.callback(lambda: pool.close(wait=not stop.is_over))
         compare = partial(compare_file, context, request.shared)
-        summary = BatchLoop(
-            context, request, report, compare, known_files, pool, FileGroups(GroupWorkers())
-        ).run()
+        summary = BatchLoop(context, request, report, compare, known_files, pool, FileGroups(None)).run()
     summary.seconds = time.monotonic() - started
     return summary

@@ -144,7 +144,7 @@ def test_the_files_of_a_group_that_failed_are_left_to_the_driver(
     assert groups.collect(future, pending, left) == ()
     assert [one.file.name for one in left] == ["a", "b"]
     assert not pending
-    assert groups.workers.is_open
+    assert groups.is_open
 
 
 def test_a_group_is_submitted_although_no_worker_is_there(sandbox: Sandbox, batch: BatchRequest) -> None:
@@ -323,7 +323,9 @@ def test_a_signed_url_that_is_not_enough_ends_the_groups(
     backend = FixedBackend(lambda *_: Future(), 1, lambda **_: None, is_local=True)
     groups = RemoteGroups(batch, RemoteWorkers(backend, settings(store)), lambda: 2)
     assert groups.group_size(100, 0)
-    assert groups.find_fault(result) is None
+    group: Future[GroupResult] = Future()
+    group.set_result(result)
+    assert groups.failure_of(group) is None
     assert (groups.is_open, groups.group_size(100, 0)) == (False, 0)
 
 
