@@ -20,7 +20,7 @@ from obsup import events
 from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.batch.pool import InlineSender
+from obsup.engine.batch.pool import INLINE
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
@@ -148,7 +148,7 @@ class ProcessWorker:
         left: list[PendingFile] = []
 
         def upload(pending: PendingFile) -> None:
-            outcome = self._file_uploader.upload(pending, InlineSender())
+            outcome = self._file_uploader.upload(pending, INLINE)
             error = outcome.error
             if error is not None and error.retryable and self._stop.reason is None:
                 left.append(pending)
@@ -262,7 +262,7 @@ class RemoteGroupWorker:
         file = pending.file if is_local else _as_seen_here(pending.file)
         if file is None:
             return None
-        outcome = file_uploader.upload(pending._replace(file=file), InlineSender())
+        outcome = file_uploader.upload(pending._replace(file=file), INLINE)
         error = outcome.error
         if isinstance(error, Throttled):
             record_event(events.Retried(None, 1, error.what, 0.0, throttled=True))

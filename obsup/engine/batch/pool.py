@@ -21,18 +21,17 @@ from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, SubmitPart, dispatch
 from obsup.engine.send.part import PartToSend
-from obsup.engine.send.sender import PartSender
+from obsup.engine.send.sender import OnReceipt, PartSender, SendParts
 from obsup.engine.send.whole_object import put_elsewhere, put_file
 from obsup.engine.send.workers import check_workers, submit_to
 from obsup.local.processes.executors import InlineExecutor, open_executor, open_threads
-from obsup.model import Receipt, SourceStat, Stored, Target
+from obsup.model import SourceStat, Stored, Target
 from obsup.store.http.body import BodyDigests, OpenBody
 
 if TYPE_CHECKING:
     from obsup.engine.send.remote_workers import RemoteWorkers
 
 T = TypeVar("T")
-OnReceipt = Callable[[Receipt], None]
 
 # Large files in flight at once: while one is initiated or completed, others use the bandwidth.
 MAX_LARGE_FILES = 8
@@ -112,50 +111,30 @@ class Pool:
             self.workers.close(wait=wait)
 
 
-class InlineSender(PartSender):
-    """Sends in the calling thread, which is one of the pool's own."""
+def send_inline(
+    context: UploadContext, _tally: ProgressTally, parts: Iterator[PartToSend], on_receipt: OnReceipt
+) -> None:
+    """Send the parts in the calling thread. A small file has some only if an earlier run left a multipart upload."""
+    send = submit_to(InlineExecutor(), context)
+    dispatch(parts, send, window=lambda: 1, stop=context.stop, on_receipt=on_receipt)
+
+
+INLINE = PartSender(send_inline)
+
+
+def shared_by_large_files(
+    shares: FairShare, submit_for: Callable[[UploadContext, ProgressTally], SubmitPart]
+) -> SendParts:
+    """Return what sends parts with workers that large files share; *submit_for* returns what submits those of one."""
 
     def send_parts(
-        self,
-        context: UploadContext,
-        tally: ProgressTally,  # noqa: ARG002 - for other senders
-        parts: Iterator[PartToSend],
-        on_receipt: OnReceipt,
+        context: UploadContext, tally: ProgressTally, parts: Iterator[PartToSend], on_receipt: OnReceipt
     ) -> None:
-        """See PartSender. A small file has parts only if an earlier run left a multipart upload."""
-        send = submit_to(InlineExecutor(), context)
-        dispatch(parts, send, window=lambda: 1, stop=context.stop, on_receipt=on_receipt)
+        send = submit_for(context, tally)
+        with shares.large_file():
+            dispatch(parts, send, window=shares.large_window, stop=context.stop, on_receipt=on_receipt)
 
-
-class SharedSender(PartSender):
-    """Has workers that are shared by many uploads.
-
-    *submit_for* returns the function that submits the parts of one upload; *put* sends a whole file.
-    """
-
-    def __init__(
-        self,
-        shares: FairShare,
-        submit_for: Callable[[UploadContext, ProgressTally], SubmitPart],
-        put: Callable[[UploadContext, SourceStat], Finished] = put_file,
-    ) -> None:
-        self._shares = shares
-        self._submit_for = submit_for
-        self._put = put
-
-    def send_parts(
-        self,
-        context: UploadContext,
-        tally: ProgressTally,
-        parts: Iterator[PartToSend],
-        on_receipt: OnReceipt,
-    ) -> None:
-        send = self._submit_for(context, tally)
-        with self._shares.large_file():
-            dispatch(parts, send, window=self._shares.large_window, stop=context.stop, on_receipt=on_receipt)
-
-    def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
-        return self._put(context, stat)
+    return send_parts
 
 
 def open_pool(context: UploadContext) -> Pool:
@@ -172,8 +151,8 @@ def _local_pool(request: UploadRequest) -> Pool:
     probe = ConcurrencyProbe(most=request.max_jobs) if request.probes_jobs else None
     shares = FairShare(ConcurrencyLimit(request.max_jobs, probe=probe))
     executor = open_executor(request.executor, request.max_jobs)
-    sender = SharedSender(shares, lambda context, _tally: submit_to(executor, context))
-    small = (executor, InlineSender())
+    sender = PartSender(shared_by_large_files(shares, lambda context, _tally: submit_to(executor, context)))
+    small = (executor, INLINE)
     if isinstance(executor, InlineExecutor):
         return Pool(shares, small=small, large=(executor, sender), max_large_files=1)
     at_once = large_files_within_limits(MAX_LARGE_FILES, request.max_jobs)
@@ -184,11 +163,8 @@ def _local_pool(request: UploadRequest) -> Pool:
 def _remote_pool(workers: RemoteWorkers) -> Pool:
     """Return a pool whose threads run the steps of each file here; *workers* send its parts, or all of it."""
     shares = FairShare(ConcurrencyLimit(max(1, workers.size), follow=lambda: workers.size))
-    sender = SharedSender(
-        shares,
-        lambda _context, tally: partial(workers.send, observe=tally),
-        partial(_put_remotely, workers),
-    )
+    send_parts = shared_by_large_files(shares, lambda _context, tally: partial(workers.send, observe=tally))
+    sender = PartSender(send_parts, partial(_put_remotely, workers))
     at_once = large_files_within_limits(MAX_LARGE_FILES, workers.size)
     return Pool(
         shares,

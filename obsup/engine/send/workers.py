@@ -55,7 +55,7 @@ def send_with_workers(
     parts: Iterator[PartToSend],
     on_receipt: Callable[[Receipt], None],
 ) -> None:
-    """Send all *parts* with *workers*, and close them. See ``PartSender.send_parts``."""
+    """Send all *parts* with *workers*, and close them. See ``SendParts``."""
     try:
         size = workers.size()
         probe = ConcurrencyProbe(most=size) if context.request.probes_jobs else None

@@ -17,7 +17,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished, Result, report_start, result_of_upload
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, make_plan
-from obsup.engine.send.sender import DedicatedSender, PartSender
+from obsup.engine.send.sender import OwnWorkers, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.verify.object_lock import locks_later
@@ -57,7 +57,9 @@ class Uploader:
         self._tally = tally or ProgressTally(None)
         self._request = request = within_limits(request, self._tally) if sender is None else request
         self._stop = stop or StopSignal()
-        self._sender = sender or DedicatedSender()
+        self._workers = OwnWorkers()
+        self._has_own_workers = sender is None
+        self._sender = sender or PartSender(self._workers.send_parts)
         self._context = UploadContext(
             connection, request, self._tally, self._stop, limit, clock, since_s=clock()
         )
@@ -71,7 +73,7 @@ class Uploader:
                 self._request, self._tally, lambda: self._locked(self._run_locked, may_put=True)
             )
         finally:
-            self._sender.release()
+            self._workers.release()
 
     def initiate(self) -> tuple[Checkpoint, Plan]:
         """Initiate the upload, or find the existing one; return its checkpoint and its plan. Sends no parts."""
@@ -196,7 +198,7 @@ class Uploader:
             stat,
             plan,
             is_gone=is_second,
-            before_initiate=lambda: self._sender.prepare(context),
+            before_initiate=self._open_workers,
         )
         record, plan, finished = start.record, start.plan, start.finished
         self._context = replace(self._context, since_s=record.checkpoint.created)
@@ -221,6 +223,10 @@ class Uploader:
         finally:
             record.remove()
         return result
+
+    def _open_workers(self) -> None:
+        if self._has_own_workers:
+            self._workers.prepare(self._context)
 
     def _fits_one_request(self, plan: Plan) -> bool:
         """Return whether to use a single PutObject instead of three requests for one part."""
