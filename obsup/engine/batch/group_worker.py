@@ -37,8 +37,8 @@ from obsup.engine.send.remote_task import (
     sharing_limit,
     with_host,
 )
-from obsup.engine.send.worker_failures import may_be_of_worker
-from obsup.errors import ObsupError, SourceUnreadable, Stopped, Throttled, WrongUsage
+from obsup.engine.send.worker_failures import may_be_of_worker, report_throttling
+from obsup.errors import ObsupError, SourceUnreadable, Stopped, WrongUsage
 from obsup.local.processes.executors import open_threads
 from obsup.local.processes.worker import listen
 from obsup.local.source.identity import is_same_file, stat_source
@@ -152,7 +152,7 @@ class ProcessWorker:
             error = outcome.error
             if error is not None and error.retryable and self._stop.reason is None:
                 left.append(pending)
-                self._note_throttling(error)
+                report_throttling(error, self._slow_down)
             else:
                 outcomes.append(outcome)
 
@@ -163,11 +163,9 @@ class ProcessWorker:
         reported, self._events = self._events, []
         return GroupResult(tuple(outcomes), (*left, *waiting), tuple(reported))
 
-    def _note_throttling(self, error: ObsupError) -> None:
-        if isinstance(error, Throttled):
-            event = events.Retried(None, 1, error.what, 0.0, throttled=True)
-            self._concurrency(event)
-            self._events.append(event)
+    def _slow_down(self, event: events.Event) -> None:
+        self._concurrency(event)
+        self._events.append(event)
 
     def _observe(self, event: events.Event) -> None:
         """Keep the events that the driver needs: retries, notes, and requests if it reports them; no progress."""
@@ -263,9 +261,7 @@ class RemoteGroupWorker:
         if file is None:
             return None
         outcome = file_uploader.upload(pending._replace(file=file), INLINE)
-        error = outcome.error
-        if isinstance(error, Throttled):
-            record_event(events.Retried(None, 1, error.what, 0.0, throttled=True))
+        report_throttling(outcome.error, record_event)
         return outcome
 
     def _is_left(self, error: ObsupError | None) -> bool:

@@ -27,11 +27,10 @@ from obsup.engine.send.remote_task import (
     run_object_task,
     run_part_task,
 )
-from obsup.engine.send.worker_failures import as_obsup_error, may_be_of_worker
+from obsup.engine.send.worker_failures import as_obsup_error, may_be_of_worker, report_throttling
 from obsup.engine.verify.worker_objects import WorkerObjects
 from obsup.errors import (
     Denied,
-    Throttled,
 )
 from obsup.local.processes.pool import ProcessPool
 from obsup.local.source.digest import Gate
@@ -275,8 +274,7 @@ class RemoteWorkers:
     def _retries(self, task: _PendingTask, failure: BaseException, attempt: Future[Any]) -> bool:
         """Start another attempt if that can help; return whether it was started."""
         worker = attempt.worker if isinstance(attempt, Attempt) else ""
-        if isinstance(failure, Throttled):
-            task.observe(events.Retried(task.number, 1, failure.what, 0.0, throttled=True))
+        report_throttling(failure, task.observe, task.number)
         if isinstance(failure, BrokenExecutor) and task.lost_workers + 1 < MAX_LOST_WORKERS:
             task.lost_workers += 1
             task.observe(events.Retried(task.number, task.lost_workers, "its worker process died", 0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor, CancelledError
 
+from obsup import events
 from obsup.errors import (
     BadConfiguration,
     Denied,
@@ -27,6 +28,14 @@ def may_be_of_worker(failure: BaseException) -> bool:
     if isinstance(failure, ObsupError):
         return isinstance(failure, WORKER_FAILURES) and not isinstance(failure, (Throttled, WorkerLost))
     return not isinstance(failure, (BrokenExecutor, CancelledError))
+
+
+def report_throttling(
+    failure: BaseException | None, observe: events.Observer, number: int | None = None
+) -> None:
+    """Report that the store asked a worker, which does not retry, to slow down; *number* is that of the part."""
+    if isinstance(failure, Throttled):
+        observe(events.Retried(number, 1, failure.what, 0.0, throttled=True))
 
 
 def as_obsup_error(failure: BaseException, what: str, *, is_local: bool) -> Exception:

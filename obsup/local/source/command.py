@@ -12,7 +12,7 @@ from pathlib import Path
 from obsup.errors import LIMIT_REACHED, CommandFailed, LocalFailure, NextStep, run_again
 from obsup.local.platform.processes import ChildProcess
 from obsup.local.platform.signals import KILL, TERMINATE
-from obsup.local.source.stream import PIPE_BYTES, ByteSource, Descriptor
+from obsup.local.source.stream import PIPE_BYTES, Descriptor
 from obsup.text import quoted
 
 # How long a command may run after SIGTERM before it is killed.
@@ -28,7 +28,7 @@ def command_digest(command: Sequence[str]) -> str:
     return hashlib.sha256(plain).hexdigest()[:16]
 
 
-class CommandSource(ByteSource):
+class CommandSource:
     """Runs *command* as a ``ChildProcess`` and reads its output. After a signal it has *grace_s* seconds to end."""
 
     def __init__(self, command: Sequence[str], *, grace_s: float = GRACE_S) -> None:

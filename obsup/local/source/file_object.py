@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeGuard
 
 from obsup.errors import DataMismatch, LocalFailure, NextStep, SourceUnreadable, WrongUsage
-from obsup.local.source.stream import ByteSource, read_failed, unchanged_check
+from obsup.local.source.stream import read_failed, unchanged_check
 
 # The packages of errors that a response of a web server raises if the connection breaks, besides OSError.
 HTTP_PACKAGES = ("http", "urllib3", "botocore", "httpx", "httpcore")
@@ -17,7 +17,7 @@ class Readable(Protocol):
     def read(self, size: int = ..., /) -> bytes: ...
 
 
-class FileObject(ByteSource):
+class FileObject:
     """An object with ``read``, as the API accepts it; closed at the end if *close* is true.
 
     If it states how many bytes it has, it must return exactly that many. A read that blocks cannot be interrupted, but
@@ -33,6 +33,9 @@ class FileObject(ByteSource):
         self._close = close
         self._is_reading = False
         self._is_cancelled = False
+
+    def start(self) -> None:
+        """See ByteSource: it is open already."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Read with the object's ``read``.
@@ -94,6 +97,10 @@ class FileObject(ByteSource):
                 "Its length or Content-Length is known, so its content is incomplete or wrong",
                 NextStep("open it again, and upload it from its beginning"),
             )
+
+    def is_finished(self, _timeout_s: float, /) -> bool:
+        """See ByteSource: an object does not show more than its size, which was checked at the end."""
+        return True
 
     def cancel(self) -> None:
         """Make every later read fail."""

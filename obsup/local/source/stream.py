@@ -8,7 +8,7 @@ import io
 import os
 import stat
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -31,24 +31,22 @@ POLL_S = 0.1
 PIPE_BYTES = 1 * MIB
 
 
-class ByteSource:
+class ByteSource(Protocol):
     """A stream as its reader sees it. ``name`` is for messages. Only one thread reads."""
 
     name: str
 
     def start(self) -> None:
-        """Prepare for the first read; nothing to do for what is open already."""
+        """Prepare for the first read."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Read into the beginning of *view*; return the number of bytes, 0 at the end. Raises what reading raises."""
-        raise NotImplementedError
 
-    def is_finished(self, _timeout_s: float, /) -> bool:
+    def is_finished(self, timeout_s: float, /) -> bool:
         """Return, after the end, whether the stream may be published; wait up to so many seconds for that.
 
-        A pipe or a file does not show whether its writer succeeded. Raises if it must not be published.
+        Raises if it must not be published.
         """
-        return True
 
     def cancel(self) -> None:
         """Make a blocked read return soon."""
@@ -57,7 +55,7 @@ class ByteSource:
         """Release all resources; not those of the caller. No read may be active."""
 
 
-class Descriptor(ByteSource):
+class Descriptor:
     """The bytes of an open file descriptor: a pipe, a terminal, a file. It is not closed here.
 
     *on_idle* is called regularly while there is nothing to read; an exception of it ends the wait.
@@ -70,6 +68,9 @@ class Descriptor(ByteSource):
         self._is_cancelled = False
         self._check_unchanged = unchanged_check(name, descriptor)
         enlarge_pipe(descriptor, PIPE_BYTES)
+
+    def start(self) -> None:
+        """See ByteSource: it is open already."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Wait for bytes, until cancelled. Raises SourceUnreadable, LocalFailure, SourceChanged."""
@@ -85,8 +86,16 @@ class Descriptor(ByteSource):
             raise LocalFailure(f"reading {self.name} was cancelled")
         self._on_idle()
 
+    def is_finished(self, _timeout_s: float, /) -> bool:
+        """See ByteSource: a pipe or a file does not show whether its writer succeeded."""
+        return True
+
     def cancel(self) -> None:
+        """See ByteSource."""
         self._is_cancelled = True
+
+    def close(self) -> None:
+        """See ByteSource: the descriptor is the caller's."""
 
 
 class WaitingStream(io.RawIOBase):
