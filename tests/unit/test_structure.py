@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -81,9 +83,15 @@ MAX_FOLDER_MODULES = 12
 MAX_FUNCTION_LINES = 40
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(path.read_text())
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """Yield the full name of every module that *path* imports, at any place in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -198,10 +206,52 @@ def test_functions_stay_short() -> None:
     long = [
         f"{path.relative_to(PACKAGE)}: {node.name}"
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
     ]
     assert not long
+
+
+def classes() -> Iterator[tuple[str, list[str]]]:
+    """Yield each class of obsup with the names of its bases."""
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef):
+                yield node.name, [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+
+
+def test_no_class_inherits_for_reuse() -> None:
+    """A base class is a value, an error, a protocol, a set of keywords, or what a library asks to be extended."""
+    bare = {name for name, bases in classes() if not bases} - {name for name, bases in classes() if bases}
+    wrong = [name for name, bases in classes() if bare.intersection(bases)]
+    assert not wrong
+
+
+def test_the_ways_through_the_packages_exist() -> None:
+    """Each ``name`` and each step of a way (a → b) in the docstring of a package is a module, class or function."""
+    known = {name.removeprefix("obsup.") for name in NAMES}
+    known |= {node.name for path in MODULES for node in ast.walk(tree_of(path)) if is_definition(node)}
+    wrong = [
+        f"{package}: {named}"
+        for package, path in NAMES.items()
+        if path.name == "__init__.py"
+        for named in names_in(ast.get_docstring(tree_of(path)) or "")
+        if not known & {named, f"{package}.{named}".removeprefix("obsup.")}
+    ]
+    assert not wrong
+
+
+def is_definition(node: ast.AST) -> TypeGuard[ast.ClassDef | ast.FunctionDef]:
+    """Return whether *node* defines a class or a function."""
+    return isinstance(node, ast.ClassDef | ast.FunctionDef)
+
+
+def names_in(docstring: str) -> list[str]:
+    """Return the names of code in *docstring*, with periods."""
+    steps = re.split(r"\s+(?:→|->)\s+", docstring.replace("``", "`"))
+    named = [step.split()[-1] for step in steps[:-1]] + [step.split()[0] for step in steps[1:]]
+    named += re.findall(r"`([\w/.]+)`", docstring)
+    return [name.strip("`,.;()").replace("/", ".") for name in named if not name.endswith(")")]
 
 
 def test_no_vendor_is_named_outside_the_dialects() -> None:
@@ -210,7 +260,7 @@ def test_no_vendor_is_named_outside_the_dialects() -> None:
         f"{path}:{node.lineno}"
         for path in MODULES
         if path.relative_to(PACKAGE).parts[0] not in ("dialects", "sandbox", "vendor_names.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Constant) and node.value in ("obs", "s3", "oss")
     ]
     assert not wrong
