@@ -25,6 +25,10 @@ PART_LIFETIME_S = 24 * 3600
 OBJECT_LIFETIME_S = 3600
 
 
+class NotSigned(WrongUsage):
+    """The request has no presigned URL, or needs a header that is not signed in it."""
+
+
 class PresignedRequest(Value):
     """One presigned request, as plain values that can be sent to a worker.
 
@@ -90,12 +94,12 @@ class UrlSigner(Value):
 
 
 def find_presigned(presigned: Sequence[PresignedRequest], request: StoreRequest) -> PresignedRequest:
-    """Return the signed URL of *request*. Raises WrongUsage without one, or if it is not signed with its headers."""
+    """Return the signed URL of *request*. Raises NotSigned without one, or if it is not signed with its headers."""
     signed = next((one for one in presigned if one.is_for(request)), None)
     lacking = sorted(name for name, _ in request.headers.items() - (signed.headers if signed else ()))
     if signed is not None and not lacking:
         return signed
-    raise WrongUsage(
+    raise NotSigned(
         f"{request.operation} of {request.resource} is not signed{' with ' if lacking else ''}{', '.join(lacking)}",
         "The worker has no credentials, only presigned URLs, and the store requires another request",
         run_again("sign the requests in the workers", drop=("--presign",)),

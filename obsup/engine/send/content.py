@@ -11,10 +11,11 @@ from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
 from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
-from obsup.errors import DataMismatch, DigestRequired, run_again
+from obsup.errors import DataMismatch, DigestRequired, NextStep, run_again
 from obsup.local.source.digest import CRC64, Gate, PartDigest
 from obsup.model import Checksum, Part, Receipt, Stored
 from obsup.store.http.body import Body, BodyDigests, OpenBody
+from obsup.store.presigned import NotSigned
 from obsup.value import Value
 
 # How often content is sent again after the store confirmed other bytes.
@@ -76,6 +77,12 @@ _NO_DIGEST = "the response has no comparable digest: parts are sent with Content
 # Why it is not: nothing would show what the store receives.
 _NOT_SHOWN = "neither ETags nor Content-MD5 show what the store receives"
 
+_CHANGED = run_again("check this computer's memory and the proxies on the way to the store")
+# Only with Content-MD5, which no presigned URL of a part has, the store could confirm the part without its ETag.
+_NOT_SIGNED = run_again(
+    f"{_CHANGED.text}; if the bucket encrypts by default, sign in the workers", drop=("--presign",)
+)
+
 # Facts about the store.
 _REQUIRES_MD5 = "requires Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
@@ -116,17 +123,22 @@ def send_verified(
 
     After a response without a comparable digest, or with an ETag that is not their MD5, the content is sent with
     Content-MD5. If the store accepts that, the *trial* shows whether such an ETag, and Content-MD5, mean anything: an
-    object is not published again before that.
+    object is not published again before that. A presigned URL has no Content-MD5.
 
     *what* names the content in messages. Raises DataMismatch if the store confirms other bytes three times in a
     row, or if nothing shows what it received, and any error of the content, the store or the disk.
     """
-    part, digests, fault = content.part, send_options.digests, ""
+    part, digests, fault, step = content.part, send_options.digests, "", _CHANGED
     has_md5 = send_options.content_md5 or trial.has_shown or digests.has_no_response
     for resend in range(1 + MAX_RESENDS):
         if resend:
             send_options.observe(events.Retried(part.number, resend, fault, 0.0))
-        sent = _send_once(content, send, send_options, has_md5=has_md5)
+        try:
+            sent = _send_once(content, send, send_options, has_md5=has_md5)
+        except NotSigned:
+            if fault != _OTHER_BYTES:
+                raise
+            sent, step = _send_once(content, send, send_options, has_md5=False), _NOT_SIGNED
         stored, digest = sent.stored, sent.digest
         if needs_md5(stored, digest, digests):
             send_options.learned.add(_RETURNS_NO_CRC64)
@@ -140,13 +152,18 @@ def send_verified(
         if fault == _NO_DIGEST:
             send_options.learned.add(_REQUIRES_MD5)
         has_md5 = has_md5 or sent.is_by_etag
+    raise _arrives_changed(what, sent, trial, step)
+
+
+def _arrives_changed(what: object, sent: Sent, trial: EtagTrial, step: NextStep) -> DataMismatch:
+    stored, digest = sent.stored, sent.digest
     computed = (("MD5", digest.md5), ("CRC-64", digest.crc64), _named(sent.checksum))
     returned = (("ETag", stored.etag), ("CRC-64", stored.crc64), _named(stored.checksum))
-    raise DataMismatch(
+    return DataMismatch(
         f"{what} arrives changed",
         f"The bytes sent have {_listing(computed)}, but the store returned {_listing(returned)}"
         f"{trial.doubt if sent.is_by_etag else ''}",
-        run_again("check this computer's memory and the proxies on the way to the store"),
+        step,
     )
 
 

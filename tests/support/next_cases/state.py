@@ -260,7 +260,7 @@ CASES = (
         fix="rm file",
     ),
     Case(
-        "engine/send/content: send_verified",
+        "engine/send/content: module",
         65,
         before="fault flip-bit,op=part,times=always",
         command=_PARTS,

@@ -23,6 +23,12 @@ CASES = (
         command=f"{_WORKERS} --presign",
     ),
     Case(
+        "engine/send/content: module 2",
+        65,
+        before="fault flip-bit,op=part,times=always",
+        command=f"{_WORKERS} --presign",
+    ),
+    Case(
         "engine/send/worker_failures: as_obsup_error",
         75,
         before=f"whenever part {_END_WORKERS}",

@@ -18,7 +18,7 @@ from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send import remote_task as remote_module
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_task import MAX_EVENTS, PartTask, run_part_task
-from obsup.errors import Denied, ObsupError, Refused, SourceChanged, SourceUnreadable
+from obsup.errors import DataMismatch, Denied, ObsupError, Refused, SourceChanged, SourceUnreadable
 from obsup.local.source.file import PartBody
 from obsup.local.source.identity import check_same_file, stat_source
 from obsup.model import Credentials, Part, Receipt, Target, Upload
@@ -209,6 +209,25 @@ def test_the_report_of_many_retries_is_limited(
     last = report.recorded[-1]
     assert isinstance(last, events.Requested)
     assert last.status == 200
+
+
+@pytest.mark.parametrize("times", ["1", "always"])
+def test_a_presigned_part_that_arrives_changed_is_sent_again(
+    sandbox: Sandbox, part: PartToSend, times: str
+) -> None:
+    """With the same URL: nothing is signed with Content-MD5. If it always changes, it is damaged data."""
+    keys = Credentials(sandbox.access_key, sandbox.secret_key)
+    part = initiated(sandbox, part, keys)
+    sandbox.add_fault(f"flip-bit,op=part,times={times}")
+    report = run_part_task(PartTask(part, settings(sandbox), sign(sandbox, part)))
+    sent = [one.status for one in sandbox.requests if one.operation == "part"]
+    if times == "1":
+        assert (report.failure, sent) == (None, [200, 200])
+        return
+    assert isinstance(report.failure, DataMismatch)
+    assert (report.failure.exit_code, sent) == (65, [200, 200, 200])
+    assert report.failure.next_step is not None
+    assert report.failure.next_step.drop == ("--presign",)
 
 
 class RedirectingTransport:
