@@ -165,12 +165,27 @@ def test_the_source_as_checkpoint_is_an_error(rig: Rig) -> None:
     assert rig.source.read_bytes() == before
 
 
-def test_a_user_file_named_as_checkpoint_is_set_aside(rig: Rig) -> None:
-    """Under another name."""
-    path = rig.source.with_name("film.mp4")
-    path.write_bytes(b"\0\0\0\x18ftypmp42 a film")
-    rig.run(checkpoint=path)
-    assert path.with_name("film.mp4.not-obsup").read_bytes().endswith(b"a film")
+@pytest.mark.parametrize("content", [b"\0\0\0\x18ftypmp42 a film", b'{"parts": 5}', b"[]"], ids=str)
+def test_a_user_file_named_as_checkpoint_is_an_error(rig: Rig, content: bytes) -> None:
+    """It is not renamed, and nothing is sent."""
+    path = rig.source.with_name("mine")
+    path.write_bytes(content)
+    with pytest.raises(checkpoints.NotCheckpoint, match="mine is not a checkpoint"):
+        rig.run(checkpoint=path)
+    assert checkpoints.NotCheckpoint.exit_code == 2
+    assert (path.read_bytes(), rig.requests("initiate")) == (content, [])
+    assert sorted(one.name for one in rig.source.parent.iterdir()) == sorted(["mine", rig.source.name])
+
+
+def test_a_damaged_checkpoint_whose_begin_is_lost_is_set_aside(started: Rig) -> None:
+    """A field shows that it is one of obsup, so the upload resumes, also if it is named with --checkpoint."""
+    path = started.source.with_name("mine")
+    bad = bytes(100) + started.checkpoint.read_bytes()[100:]
+    started.checkpoint.unlink()
+    path.write_bytes(bad)
+    started.run(checkpoint=path)
+    assert started.requests("part") == [4, 5, 6]
+    assert path.with_name("mine.not-obsup").read_bytes() == bad
 
 
 # Unwritable paths.

@@ -108,6 +108,8 @@ def _count_recorded(request: UploadRequest, plan: Plan) -> int | None:
     path = request.checkpoint or checkpoint_path.default_path(request.source, request.target)
     try:
         checkpoint = checkpoints.load(path)
+    except checkpoints.NotCheckpoint:
+        raise
     except checkpoints.CheckpointDamaged:
         return None
     return len(checkpoint.receipts) if checkpoint is not None else None

@@ -15,7 +15,7 @@ from obsup.engine.upload.resume import check_same_request, confirmed, resume_ini
 from obsup.engine.verify.object_probe import find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
-from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointUntrusted
+from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointUntrusted, NotCheckpoint
 from obsup.model import SourceStat
 from obsup.value import Value
 
@@ -86,6 +86,8 @@ def _load(context: UploadContext) -> Checkpoint | None:
     path = context.checkpoint_path
     try:
         return checkpoints.load(path) if path is not None else None
+    except NotCheckpoint:
+        raise
     except CheckpointUntrusted:
         return load_checkpoint(context)
     except CheckpointDamaged as exc:

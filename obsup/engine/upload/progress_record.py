@@ -18,7 +18,7 @@ from obsup.errors import CheckpointUnwritable, NextStep, WrongUsage
 from obsup.local.files.existing import exists
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
-from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
+from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign, NotCheckpoint
 from obsup.local.state.lock import lock_beside
 from obsup.model import Receipt, SourceStat, Upload
 from obsup.text import quoted
@@ -249,7 +249,7 @@ def load_checkpoint(context: UploadContext) -> Checkpoint | None:
     """Return the checkpoint, or None if it is missing or damaged. A file that is not a checkpoint is set aside.
 
     A file at the default path that is not trusted is left alone, and reported. Raises CheckpointUnwritable if a file
-    cannot be set aside.
+    cannot be set aside, NotCheckpoint if it is one of the user.
     """
     path = context.checkpoint_path
     if path is None:
@@ -260,6 +260,8 @@ def load_checkpoint(context: UploadContext) -> Checkpoint | None:
             context.note(f"{ignored}; this upload is recorded in {quoted(path)}")
     try:
         return checkpoints.load(path)
+    except NotCheckpoint:
+        raise
     except CheckpointDamaged as exc:
         what, then = f"cannot use the checkpoint {quoted(path)}: {exc.what}", "asking the store"
         if isinstance(exc, CheckpointForeign):

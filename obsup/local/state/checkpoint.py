@@ -25,10 +25,9 @@ from msgspec.structs import replace
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, run_again
 from obsup.local.files.file_lock import lock_file
 from obsup.local.files.own_file import UntrustedFile, read_own
-from obsup.local.platform.files import NO_WAIT, open_file
 from obsup.local.platform.files import remove as remove_file
 from obsup.local.state.atomic_file import AtomicFile, temporary_prefix, writing_advice
-from obsup.local.state.checkpoint_path import fallback_folder
+from obsup.local.state.checkpoint_path import SUFFIX, fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.typed_json import parse
 from obsup.model import Checksum, Receipt, SourceStat, Upload
@@ -38,12 +37,12 @@ from obsup.value import MD5Hex, NotNegative, Positive, Value
 
 FORMAT = 2
 SET_ASIDE_SUFFIX = ".not-obsup"
+ANOTHER_FILE = NextStep("name another file with --checkpoint")
 # A checkpoint of 10,000 parts has less than 2 MB. A larger file is not a checkpoint, but named by mistake.
 MAX_FILE_BYTES = 64 * MIB
 _GROWTH_FIELDS = ("factor", "everyParts")
 _DIGEST_FIELD = b'  "digest": "'
-_HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
-_HEAD_BYTES = 64
+_SIGN = re.compile(rb'"(format|uploadId|partNumber)":')
 
 
 class CheckpointDamaged(ObsupError, exit_code=65, reason="checkpoint-damaged"):
@@ -56,6 +55,10 @@ class CheckpointForeign(CheckpointDamaged):
 
 class CheckpointUntrusted(CheckpointForeign):
     """Another user can have written the file, so nothing in it is used."""
+
+
+class NotCheckpoint(CheckpointForeign, exit_code=2, reason="usage"):
+    """Nothing in the file or in its name is of a checkpoint: --checkpoint names a file of the user by mistake."""
 
 
 class Checkpoint(Value, rename="camel", omit_defaults=True):
@@ -156,16 +159,7 @@ def _sealed(text: bytes) -> bytes:
 
 def decode(data: bytes) -> Checkpoint:
     """Return the checkpoint in *data*, of this format or an older one. Raises CheckpointDamaged with the cause."""
-    if not data.strip(b"\0 \r\n\t"):
-        raise CheckpointDamaged("it is empty")
-    try:
-        plain = parse(data)
-    except ValueError as exc:
-        if re.match(rb'\{\s*"format":', data):
-            raise CheckpointDamaged("it is incomplete or damaged") from exc
-        raise CheckpointForeign("it is not a checkpoint of obsup") from exc
-    if not isinstance(plain, dict) or type(plain.get("format")) is not int:
-        raise CheckpointForeign("it is not a checkpoint of obsup")
+    plain = _plain(data)
     if plain["format"] > FORMAT:
         raise CheckpointForeign(f"it was written by a newer obsup (format {plain['format']})")
     try:
@@ -178,6 +172,22 @@ def decode(data: bytes) -> Checkpoint:
         raise CheckpointDamaged(f"a field is missing or invalid: {exc}") from exc
     except (LookupError, TypeError, AttributeError, RecursionError) as exc:
         raise CheckpointDamaged("a field is missing or invalid") from exc
+
+
+def _plain(data: bytes) -> dict[str, Any]:
+    """Return the fields in *data*, with a number of the format. Raises CheckpointDamaged."""
+    is_large = len(data) > MAX_FILE_BYTES
+    if not is_large and not data.strip(b"\0 \r\n\t"):
+        raise CheckpointDamaged("it is empty")
+    try:
+        plain = None if is_large else parse(data)
+    except ValueError as exc:
+        if re.match(rb'\{\s*"format":', data):
+            raise CheckpointDamaged("it is incomplete or damaged") from exc
+        plain = None
+    if not isinstance(plain, dict) or type(plain.get("format")) is not int:
+        raise CheckpointForeign("it is not a checkpoint of obsup")
+    return plain
 
 
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
@@ -221,10 +231,7 @@ def _from_fields(fields: dict[str, Any]) -> Checkpoint:
 
 
 def load(path: Path) -> Checkpoint | None:
-    """Return the checkpoint at *path*, or None if it does not exist.
-
-    Raises CheckpointDamaged for a file that is not a checkpoint, is not trusted or cannot be read.
-    """
+    """Return the checkpoint at *path*, or None if it does not exist. Raises CheckpointDamaged if it is unusable."""
     if is_special(path):
         return None
     try:
@@ -235,27 +242,22 @@ def load(path: Path) -> Checkpoint | None:
         raise CheckpointUntrusted(str(exc)) from exc
     except OSError as exc:
         raise CheckpointDamaged(f"it cannot be read: {exc.strerror}") from exc
-    if len(data) > MAX_FILE_BYTES:
-        raise CheckpointForeign("it is not a checkpoint of obsup")
-    return decode(data)
-
-
-def looks_like_checkpoint(path: str) -> bool:
-    """Return whether the file at *path* begins as a checkpoint, is empty as after a power failure, or is removed."""
     try:
-        with os.fdopen(open_file(path, os.O_RDONLY | NO_WAIT), "rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        return not os.path.lexists(path)  # not a symbolic link that leads nowhere
-    except OSError:
-        return False
-    return not head or _HEAD.match(head) is not None
+        return decode(data)
+    except CheckpointForeign as exc:
+        if path.name.endswith(SUFFIX) or _SIGN.search(data):
+            raise
+        raise NotCheckpoint(
+            f"{quoted(path)} is not a checkpoint", "Nothing in it was written by obsup", ANOTHER_FILE
+        ) from exc
 
 
 def load_named(path: Path, otherwise: NextStep) -> Checkpoint | None:
     """Return the checkpoint at *path*, or None if it does not exist. Raises CheckpointDamaged with what to do then."""
     try:
         return load(path)
+    except NotCheckpoint:
+        raise
     except CheckpointDamaged as exc:
         what, why = f"cannot use the checkpoint {quoted(path)}", exc.what[:1].upper() + exc.what[1:]
         raise type(exc)(what, why, otherwise) from exc
@@ -274,7 +276,7 @@ def set_aside(path: Path, what: str, suffix: str = SET_ASIDE_SUFFIX) -> Path:
         raise CheckpointUnwritable(
             what,
             f"It cannot be renamed to {quoted(free.name)} either: {exc.strerror or type(exc).__name__}",
-            NextStep("name another file with --checkpoint"),
+            ANOTHER_FILE,
         ) from exc
     return free
 

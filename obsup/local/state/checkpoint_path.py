@@ -1,13 +1,15 @@
-"""Paths of checkpoints: next to the source, or in the state directory."""
+"""Paths of checkpoints: next to the source, or in the state directory; and what a walk takes for one."""
 
 from __future__ import annotations
 
 import glob
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from obsup.local.files.own_file import distrust_path
+from obsup.local.platform.files import NO_WAIT, open_file
 from obsup.local.platform.paths import exact, name_beside
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
@@ -17,6 +19,8 @@ from obsup.text import quoted
 SUFFIX = ".obsup.json"
 # The names of the checkpoint and of its temporary file must fit the 255 bytes that file systems allow.
 MAX_NAME_BYTES = 180
+_HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
+_HEAD_BYTES = 64
 
 
 def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
@@ -75,6 +79,18 @@ def _exact(path: Path) -> Path:
 def fallback_folder() -> Path:
     """Return the folder of checkpoints in the state directory. It may not exist yet."""
     return state_folder() / "checkpoints"
+
+
+def looks_like_checkpoint(path: str) -> bool:
+    """Return whether the file at *path* begins as a checkpoint, is empty as after a power failure, or is removed."""
+    try:
+        with os.fdopen(open_file(path, os.O_RDONLY | NO_WAIT), "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return not os.path.lexists(path)  # not a symbolic link that leads nowhere
+    except OSError:
+        return False
+    return not head or _HEAD.match(head) is not None
 
 
 def short_name(name: str) -> str:

@@ -296,7 +296,7 @@ def _decode_header(path: Path, line: bytes) -> JournalHeader:
             "It was written by a newer obsup"
             if header.format > FORMAT
             else "Its first line is damaged or was written by another program",
-            NextStep("remove it or name another file with --checkpoint"),
+            NextStep("name another file with --checkpoint, or remove this one if it was the journal"),
         )
     return header
 

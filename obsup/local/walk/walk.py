@@ -21,8 +21,7 @@ from obsup.local.platform.files import scan as scan_folder
 from obsup.local.platform.link_free import stat_link_free
 from obsup.local.platform.paths import split_source, with_slashes
 from obsup.local.source.identity import identity, unreadable
-from obsup.local.state.checkpoint import looks_like_checkpoint
-from obsup.local.state.checkpoint_path import SUFFIX
+from obsup.local.state.checkpoint_path import SUFFIX, looks_like_checkpoint
 from obsup.local.walk.filters import EVERYTHING, Selection
 from obsup.model import SourceStat
 from obsup.text import quoted, shell_word, utf8_name
