@@ -203,6 +203,24 @@ def test_a_deadline_ends_the_batch(shell: Shell, sandbox: Sandbox) -> None:
     assert 0 < count_operations(sandbox)["put"] < 300
 
 
+def test_a_deadline_before_anything_is_stored(shell: Shell, sandbox: Sandbox) -> None:
+    """The same command would get no further, so the next step has a longer time; not if a part was stored."""
+    make_files(shell, "tree/a", size=LARGE_SIZE)
+    command = ("-r", "tree", "bucket/p/", "--json", "--max-time")
+    sandbox.add_fault("delay=60,op=part,part=2,times=always")
+    stored = shell.run("upload", *command, "2s")
+    batch = json_results(stored)[1]
+    assert (stored.code, batch["sent"], batch["sentParts"]) == (75, 0, 1), stored.err
+    assert batch["sentBytes"] > 0
+    assert batch["resumeCommand"].endswith("--max-time 2s")
+    again = shell.run("upload", *command, "0.5s")
+    assert (again.code, json_results(again)[1]["sentParts"]) == (75, 0), again.err
+    assert again.err.endswith(": obsup upload -r tree bucket/p/ --json --max-time 1s\n")
+    sandbox.add_fault("delay=60,op=head,times=always")
+    verified = shell.run("verify", *command, "0.5s")
+    assert (verified.code, verified.err.endswith("--json --max-time 1s\n")) == (75, True), verified.err
+
+
 def test_two_batches_at_the_same_time(shell: Shell, sandbox: Sandbox) -> None:
     """The second run fails, waits or exits 0 as --if-running says; other files may go to the same prefix."""
     make_files(shell, *(f"tree/{number:03}" for number in range(100)))

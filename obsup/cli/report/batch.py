@@ -17,7 +17,7 @@ from obsup.cli.report.fields import (
 )
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
-from obsup.errors import DataMismatch, LocalFailure, NotFinished, ObsupError, run_again
+from obsup.errors import DataMismatch, LocalFailure, NotFinished, ObsupError, OutOfTime, run_again
 from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
@@ -197,10 +197,12 @@ def failure_of(summary: BatchSummary, command: BatchCommand = "upload") -> Obsup
         what = f"the batch was stopped: {summary.ended_by}"
         why = f"{summary_line(summary, command)}; the remaining files were not started{reasons}"
     if summary.is_retryable:
-        return NotFinished(what, why, run_again())
+        longer = summary.ended_by.next_step if isinstance(summary.ended_by, OutOfTime) else None
+        return NotFinished(what, why, longer or run_again())
     step = summary.ended_by.next_step if summary.ended_by is not None else summary.common_step
     is_difference = command == "verify" and summary.reasons.keys() == {DataMismatch.reason}
-    fix = "upload the files that are missing or differ" if is_difference else "fix the errors above"
+    differing = "check the files above, and upload those whose object is missing or wrong"
+    fix = differing if is_difference else "fix the errors above"
     return ObsupError(what, why, step or run_again(fix))
 
 

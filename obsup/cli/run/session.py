@@ -186,10 +186,10 @@ def _do(work: Callable[[Session], T], session: Session) -> T:
         raise
 
 
-def _allow_more_time(limits: Limits) -> NextStep:
-    """Return the step for a run whose time was too short for any part: the next one would get no further."""
+def allow_more_time(limits: Limits, text: str) -> NextStep:
+    """Return the step for a run whose time was too short, as *text* says: the next one would get no further."""
     longer = ("--max-time", exact_duration(2 * limits.max_time_s)) if limits.max_time_s is not None else ()
-    return run_again("no part was complete in that time, so allow more", add=longer)
+    return run_again(f"{text}, so allow more", add=longer)
 
 
 def _report_failure(
@@ -202,8 +202,10 @@ def _report_failure(
     is_transfer: bool,
 ) -> None:
     tally = session.tally if session is not None and is_transfer else None
-    if isinstance(error, OutOfTime) and tally is not None and tally.in_flight and not tally.sent_parts:
-        error.next_step = _allow_more_time(options.limits)
+    if isinstance(error, OutOfTime) and tally is None and error.next_step is None:
+        error.next_step = allow_more_time(options.limits, "the command did not end in that time")
+    elif isinstance(error, OutOfTime) and tally and tally.in_flight and not tally.sent_parts:
+        error.next_step = allow_more_time(options.limits, "no part was complete in that time")
     is_made = session is not None and session.has_object
     stored = (tally.stored_parts, tally.parts) if tally is not None and not is_made else (0, None)
     output.print_message(output.error_lines(error, resume=resume, stored=stored))

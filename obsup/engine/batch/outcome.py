@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -64,6 +64,28 @@ class FileOutcome(Value):
         return "skipped" if self.skip_reason or self.ignore_reason else "completed"
 
 
+class IncompleteFiles:
+    """Counts the parts that were stored of files that are not complete. Its ``observe`` forwards to *forward*."""
+
+    def __init__(self, forward: events.Observer) -> None:
+        self._forward = forward
+        self._sizes: dict[str, dict[int, int]] = defaultdict(dict)
+
+    def observe(self, event: events.Event) -> None:
+        """Count the part of *event*, if it is about one."""
+        if isinstance(event, events.OfFile) and isinstance(event.event, events.PartStored):
+            self._sizes[event.name][event.event.number] = event.event.size
+        elif isinstance(event, events.FileEnded) and event.how != "failed":
+            self._sizes.pop(event.name, None)
+        self._forward(event)
+
+    def add_to(self, summary: BatchSummary) -> None:
+        """Add these parts to those of the files that were sent."""
+        for sizes in list(self._sizes.values()):
+            summary.sent_parts += len(sizes)
+            summary.sent_bytes += sum(list(sizes.values()))
+
+
 @dataclass(slots=True)
 class BatchSummary:
     """Counts of files and bytes of a batch. ``ended_by`` is the error that ended the batch early.
@@ -113,6 +135,11 @@ class BatchSummary:
     def exit_code(self) -> int:
         """0 if every file is in place and verified, otherwise the worst exit code."""
         return worst_code([*self.codes, self.ended_by.exit_code if self.ended_by is not None else 0])
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether something was stored, so that the next run gets further."""
+        return bool(self.sent or self.sent_parts)
 
     @property
     def common_step(self) -> NextStep | None:

@@ -14,7 +14,7 @@ from obsup.engine.batch.file_groups import FileGroups, open_groups
 from obsup.engine.batch.file_upload import FileUploader, compare_file
 from obsup.engine.batch.known_files import KnownFiles, open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
-from obsup.engine.batch.outcome import BatchSummary
+from obsup.engine.batch.outcome import BatchSummary, IncompleteFiles
 from obsup.engine.batch.pool import Pool, open_pool
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
@@ -60,13 +60,15 @@ class BatchUploader:
             resources.enter_context(self._lock())
             known_files = resources.enter_context(open_known_files(request, self._connection, self._observe))
             template = request.shared.template
-            context = UploadContext(self._connection, template, self._observe, stop, self._limit)
+            incomplete = IncompleteFiles(self._observe)
+            context = UploadContext(self._connection, template, incomplete.observe, stop, self._limit)
             pool = open_pool(context)
             resources.callback(lambda: pool.close(wait=not stop.is_over))
             groups = open_groups(context, request, pool, self._group_observer(pool), resources)
             file_uploader = FileUploader(context, request.shared, concurrency=pool.concurrency)
             loop = BatchLoop(context, request, report, file_uploader.upload, known_files, pool, groups)
             summary = loop.run()
+        incomplete.add_to(summary)
         summary.seconds = time.monotonic() - started
         return summary
 

@@ -28,6 +28,7 @@ from obsup.value import Value
 # How many plans are tried in the first pass over the file, in the second, …: usually the first plan is right.
 BATCHES = (1, 4, 8, 16)
 MAX_COMPARED_PLANS = 100
+CHOOSE = "find out which is right; this replaces the object with the file"
 
 
 class CannotCompare(ObsupError, exit_code=1, reason="incomparable"):
@@ -142,7 +143,7 @@ class Comparison:
                 f"the object {target} is not the one of the receipt",
                 f"The receipt has ETag {receipt.etag}, version {receipt.version_id}; "
                 f"the store has ETag {info.etag}, version {info.version_id}",
-                self._upload("another upload has replaced the object: check it, or upload the file again"),
+                self._upload("another upload has replaced the object; this replaces it with the file"),
             )
         offset = 0
         for one in receipt.receipts:
@@ -207,7 +208,7 @@ class Comparison:
         raise self._differs(
             f"The object's ETag {info.etag} is not that of the file in {tried}",
             info,
-            next_step="if it was sent in parts of an unusual size, give that with --part-size; otherwise upload it",
+            step=f"if it was sent in parts of an unusual size, give that with --part-size; otherwise {CHOOSE}",
         )
 
     def _etags(self, plans: Sequence[Plan]) -> list[str]:
@@ -246,11 +247,11 @@ class Comparison:
     def _whole(self) -> Part:
         return Part(1, 0, self._stat.size)
 
-    def _differs(self, why: str, info: ObjectInfo, *, next_step: str = "upload it") -> DataMismatch:
+    def _differs(self, why: str, info: ObjectInfo, *, step: str = CHOOSE) -> DataMismatch:
         return DataMismatch(
             f"{quoted(self._path)} and the object {self._target} differ",
             f"{why} (last modified {info.last_modified or 'unknown'}; request id {info.request_id or 'none'})",
-            self._upload(next_step),
+            self._upload(step),
         )
 
     def _upload(self, text: str) -> NextStep:

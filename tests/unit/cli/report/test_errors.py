@@ -266,7 +266,10 @@ def test_a_failure_that_no_command_fixes_has_no_resume_command() -> None:
 @pytest.mark.parametrize(
     ("errors", "advice"),
     [
-        ([DataMismatch("a"), DataMismatch("b")], "upload the files that are missing or differ"),
+        (
+            [DataMismatch("a"), DataMismatch("b")],
+            "check the files above, and upload those whose object is missing or wrong",
+        ),
         ([DataMismatch("a"), SourceUnreadable("b")], "fix the errors above"),
     ],
 )
