@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import NoReturn
 
@@ -24,6 +25,10 @@ def main() -> NoReturn:
     from obsup.local.processes.interpreter import import_path
 
     sys.path[:] = import_path()  # python -m searches the current directory first
+    if "_OBSUP_COMPLETE" in os.environ:
+        from obsup.cli.completion.shells import complete
+
+        complete(os.environ)
     from obsup.cli.main import main as run  # importing creates them
 
     run()

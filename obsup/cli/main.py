@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
-from obsup.cli.arguments.command import SECTIONS, Commands
+from obsup.cli.arguments.command import Commands
+from obsup.cli.arguments.command_names import SHORT_HELPS
 from obsup.cli.lazy_commands import LazyCommands
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.report.output import error_lines, open_closed_streams, print_message, unwritable
@@ -41,8 +42,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 @click.group(
     cls=Commands,
-    commands=LazyCommands(name for names in SECTIONS.values() for name in names),
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands=LazyCommands(SHORT_HELPS),
+    context_settings={"max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", message="obsup %(version)s")
 def cli() -> None:
@@ -61,8 +62,6 @@ def main() -> NoReturn:
     open_closed_streams()
     make_printable()
     default_child_signals()
-    if "_OBSUP_COMPLETE" in os.environ:
-        from obsup.cli.arguments import shell_scripts  # noqa: F401 - registers the shells
     interrupt_on_signals()
     try:
         code = _run()

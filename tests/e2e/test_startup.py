@@ -28,12 +28,12 @@ print(json.dumps([code or 0, sorted(sys.modules)]))
 """
 
 
-def loaded_by(shell: Shell, *arguments: str, **extra: str) -> set[str]:
+def loaded_by(shell: Shell, *arguments: str) -> set[str]:
     """Return the modules that ``obsup ARGUMENTS`` has loaded when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=shell.folder,
-        env={**os.environ, **shell.environment, **extra},
+        env={**os.environ, **shell.environment},
         capture_output=True,
         text=True,
         check=True,
@@ -61,15 +61,6 @@ ENGINE = {
 def test_help_does_not_load_the_engine(arguments: str, shell: Shell) -> None:
     """Help needs only click and the definitions of the commands."""
     assert not loaded_by(shell, *arguments.split()) & ENGINE
-
-
-def test_completion_does_not_load_the_engine(shell: Shell) -> None:
-    """Completion of options needs only the definitions of the commands."""
-    loaded = loaded_by(
-        shell, _OBSUP_COMPLETE="bash_complete", COMP_WORDS="obsup upload --dig", COMP_CWORD="2"
-    )
-    assert "obsup.cli.commands.upload" in loaded
-    assert not loaded & {*ENGINE, "shutil"}
 
 
 def test_a_command_does_not_load_other_commands(shell: Shell) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from obsup.cli.arguments.command import Commands
-from obsup.cli.arguments.shell_scripts import script
+from obsup.cli.completion.scripts import script
 from obsup.cli.main import cli
 from tests.tools.manpage import command_pages
 from tests.tools.markdown_page import text_page
@@ -19,7 +19,7 @@ def generated(folder: Path, root: Commands) -> dict[Path, str]:
     longer = [text_page(path.stem, path.read_text()) for path in sorted(folder.glob("man/pages/*.md"))]
     pages = [*command_pages(root).items(), *longer]
     files = {folder / "man" / f"man{name[-1]}" / name: text for name, text in pages}
-    scripts = [(name, script(shell, root)) for shell, name in COMPLETIONS.items()]
+    scripts = [(name, script(shell)) for shell, name in COMPLETIONS.items()]
     return files | {folder / "completions" / name: text for name, text in scripts}
 
 

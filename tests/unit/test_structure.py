@@ -55,6 +55,7 @@ LAYERS = (
     ("api",),
     ("compat",),
     ("cli.arguments",),
+    ("cli.completion",),
     ("cli.report",),
     ("cli.display",),
     ("cli.run",),

@@ -1,1 +1,1 @@
-"""The command line as Click sees it: options from the table, their types, help, completion, and settings."""
+"""The command line as Click sees it: options from the table, their types, help, and settings."""

@@ -9,68 +9,18 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 
+from obsup.cli.arguments.command_names import (
+    NOT_OFFERED,
+    OTHER_NAMES,
+    OTHER_OPTIONS,
+    SECTIONS,
+    SHORT_HELPS,
+)
 from obsup.errors import ObsupError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 OWN_GROUP = "Options"
-# The main five first, then the single steps of an upload, then what is needed now and then. The list of commands needs
-# only what is here: it loads no command.
-SECTIONS: Mapping[str, Mapping[str, str]] = {
-    "Every day": {
-        "upload": "Upload a file or directory; resume if interrupted.",
-        "status": "Show local upload progress (no network access).",
-        "verify": "Check that objects match local files, without downloading them.",
-        "gc": "Abort stale uploads.",
-        "doctor": "Test credentials, permissions and limits with a tiny upload.",
-    },
-    "Step by step": {
-        "init": "Initiate an upload, and print its upload id.",
-        "part": "Send one part, and print its ETag.",
-        "complete": "Check the parts, assemble the object, and print its ETag.",
-        "abort": "Discard an upload and its parts.",
-        "parts": "List the stored parts of an upload.",
-        "uploads": "List the open uploads of a bucket.",
-    },
-    "Other": {
-        "config": "Create a configuration file; show effective settings.",
-        "completion": "Print the completion script of a shell.",
-        "help": "Print the help of a command, or the exit status table.",
-        "version": "Print the versions of obsup and of what it uses.",
-        "sandbox": "Run a local test server.",
-    },
-}
-SHORT_HELPS: Mapping[str, str] = {name: text for texts in SECTIONS.values() for name, text in texts.items()}
-# What other tools call the commands.
-OTHER_NAMES: Mapping[str, str] = {
-    **dict.fromkeys(("cp", "copy", "put", "push", "sync", "mv", "resume"), "upload"),
-    **dict.fromkeys(("ls", "list"), "uploads"),
-    **dict.fromkeys(("rm", "delete", "cancel"), "abort"),
-    **dict.fromkeys(("check", "compare", "diff"), "verify"),
-    **dict.fromkeys(("configure", "setup"), "config init"),
-    **dict.fromkeys(("clean", "cleanup", "prune"), "gc"),
-    **dict.fromkeys(("info", "show", "progress"), "status"),
-}
-# What obsup does not do.
-NOT_OFFERED: Mapping[str, str] = {
-    **dict.fromkeys(("get", "download", "fetch", "cat"), "obsup uploads; other tools of the store download"),
-    **dict.fromkeys(("mb", "mkbucket", "make-bucket"), "obsup does not create buckets"),
-    **dict.fromkeys(
-        ("--access-key", "--access-key-id", "--secret-key", "--secret-access-key"),
-        "other users can see options; set AccessKeyID and SecretAccessKey, or use a profile",
-    ),
-}
-# What other tools call the options.
-OTHER_OPTIONS: Mapping[str, str] = {
-    **dict.fromkeys(("--threads", "--workers", "--concurrency", "--transfers", "--parallel"), "--jobs"),
-    **dict.fromkeys(("--bwlimit", "--bandwidth", "--max-bandwidth"), "--limit-rate"),
-    **dict.fromkeys(("--chunk-size", "--block-size", "--multipart-chunk-size"), "--part-size"),
-    **dict.fromkeys(("--cacert", "--ca-cert", "--ca-certificate"), "--ca-bundle"),
-    **dict.fromkeys(("--insecure", "--no-check-certificate", "--no-verify-ssl"), "--no-verify-tls"),
-    **dict.fromkeys(("--retry", "--retries", "--max-retries"), "--retry-for"),
-    **dict.fromkeys(("--timeout", "--io-timeout"), "--stall-timeout"),
-    "-v": "--version",
-}
 
 
 class HelpText(NamedTuple):
@@ -176,6 +126,10 @@ class _Documented(click.Command):
             if hint:  # NoSuchOption takes only names that are spelled alike
                 raise click.UsageError(f"No such option {name!r}{hint}", error.ctx) from None
             raise click.NoSuchOption(name, possibilities=similar, ctx=error.ctx) from None
+
+    def get_help_option_names(self, _ctx: click.Context) -> list[str]:
+        """Return the names, in the order that Click before 8.5 does not keep."""
+        return ["-h", "--help"]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return always the same option: Click before 8.1.8 makes a new one and then does not process it first."""

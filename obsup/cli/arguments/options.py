@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, types
+from obsup.cli.arguments import types
 from obsup.options.kinds import Kind
 from obsup.options.row import OptionRow
 
@@ -24,8 +24,8 @@ _TYPES: dict[str, Any] = {
     "headers": types.HEADER,
     "part-etags": types.PART_ETAG,
     "shard": types.SHARD,
-    "profile": completed_words.PROFILE,
-    "upload-id": completed_words.UPLOAD_ID,
+    "profile": types.WORD,
+    "upload-id": types.WORD,
 }
 
 
@@ -76,7 +76,7 @@ def _click_type(kind: Kind) -> Any:
     if kind.choices:
         return click.Choice(kind.choices)
     if kind.suggestions:
-        return completed_words.words(*kind.suggestions)
+        return types.WORD
     if kind.name == "number":
         is_limited = kind.minimum is not None or kind.maximum is not None
         return click.IntRange(kind.minimum, kind.maximum) if is_limited else click.INT

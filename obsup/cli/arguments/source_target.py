@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from obsup.cli.arguments.command import F
-from obsup.cli.arguments.completed_words import SOURCE_OR_TARGET
+from obsup.cli.arguments.types import SOURCE_OR_TARGET
 from obsup.text import utf8_name
 
 STANDARD_INPUT = Path("-")

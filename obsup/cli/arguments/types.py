@@ -13,6 +13,7 @@ import click
 
 from obsup.rate import parse_rate
 from obsup.shard import parse_shard
+from obsup.text import utf8_name
 from obsup.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -69,6 +70,21 @@ class Headers(Pairs):
     def split_envvar_value(self, rv: str) -> list[str]:
         """Return the values in an environment variable."""
         return [line for line in rv.splitlines() if line.strip()]
+
+
+class Word(TextType):
+    """A text. *completion* names what completes it; *is_key*: its bytes are UTF-8 in every locale."""
+
+    def __init__(self, name: str, completion: str = "", *, is_key: bool = False) -> None:
+        self.name = name
+        self.completion = completion
+        self._is_key = is_key
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text. An empty argument is an error: an unset variable must not mean another source."""
+        if value == "" and isinstance(param, click.Argument):
+            self.fail("it is empty", param, ctx)
+        return utf8_name(value) if self._is_key else str(value)
 
 
 def _parse_byte_range(text: str) -> tuple[int, int]:
@@ -138,3 +154,9 @@ GRANT = Pairs("PERMISSION=ID")
 HEADER = Headers("'NAME: VALUE'", ":")
 BYTE_RANGE = Parsed("first-last", _parse_byte_range)
 PART_ETAG = Parsed("n:etag", _parse_part_etag)
+# Also a suggestion is only a word: other values are valid, too.
+WORD = Word("text")
+SOURCES = Word("path", "sources")
+SOURCE_OR_TARGET = Word("text", "source-or-target")
+TARGET = Word("text", "target", is_key=True)
+PREFIX = Word("text", "prefix", is_key=True)

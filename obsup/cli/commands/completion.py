@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from obsup.cli.arguments.command import command
+from obsup.cli.arguments.command_names import SHELLS
 
 
 @command("completion")
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish", "powershell")))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
     """Print the script that completes commands, options, targets and upload ids in SHELL.
 
     \b
@@ -22,7 +22,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     In bash without the package bash-completion, add eval "$(obsup completion bash)" to ~/.bashrc. For PowerShell, add
     the last line to the file $PROFILE; that script is Click's own and was not tested in PowerShell.
     """
-    from obsup.cli.arguments.shell_scripts import script
+    from obsup.cli.completion.scripts import script
     from obsup.cli.report.output import print_result
 
-    print_result(script(shell, ctx.find_root().command).rstrip("\n"))
+    print_result(script(shell).rstrip("\n"))

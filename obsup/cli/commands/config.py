@@ -9,7 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from obsup.cli.arguments.command import SHORT_HELPS, Command, Subcommands, options_of
+from obsup.cli.arguments.command import Command, Subcommands, options_of
+from obsup.cli.arguments.command_names import CONFIG_COMMANDS, SHORT_HELPS
 
 
 @click.group(cls=Subcommands, short_help=SHORT_HELPS["config"])
@@ -24,9 +25,7 @@ def config() -> None:
     """
 
 
-@config.command(
-    cls=Command, params=options_of("config-init"), short_help="Create a configuration file with all settings."
-)
+@config.command(cls=Command, params=options_of("config-init"), short_help=CONFIG_COMMANDS["init"])
 @click.pass_context
 def init(ctx: click.Context, /, config_path: Path | None, **values: Any) -> int:
     """Create a configuration file that explains every setting, and print its path.
@@ -60,9 +59,7 @@ def init(ctx: click.Context, /, config_path: Path | None, **values: Any) -> int:
     return run_init(config_path, _upload(ctx), given, examine)
 
 
-@config.command(
-    cls=Command, params=options_of("config-show"), short_help="Show every setting and its source."
-)
+@config.command(cls=Command, params=options_of("config-show"), short_help=CONFIG_COMMANDS["show"])
 @click.pass_context
 def show(ctx: click.Context, config_path: Path | None, profile: str | None, *, as_json: bool) -> int:
     """Show the settings that upload would use here, and the source of each; secrets are masked.

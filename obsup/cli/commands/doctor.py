@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words
+from obsup.cli.arguments import types
 from obsup.cli.arguments.command import command
 
 
 @command("doctor")
-@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
+@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=types.PREFIX)
 def doctor(prefix: str, *, save: bool, **values: Any) -> int:
     """Test the access to a bucket: name, network, TLS, keys, permissions, clock, ETags and limits.
 

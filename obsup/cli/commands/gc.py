@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words
+from obsup.cli.arguments import types
 from obsup.cli.arguments.command import command
 
 
 @command("gc")
-@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
+@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=types.PREFIX)
 def gc(prefix: str, **values: Any) -> int:
     """Abort the stale uploads of a bucket, and print each: key, upload id, and when it was initiated.
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import click
 
 from obsup.cli.arguments.command import command
+from obsup.cli.arguments.command_names import EXIT_STATUS
 from obsup.exit_status import EXIT_STATUSES
-
-EXIT_STATUS = "exit-status"
 
 
 @command("help")
-@click.argument(
-    "topic", nargs=-1, metavar=f"[COMMAND | {EXIT_STATUS}]", shell_complete=lambda *args: _topics(*args)
-)
+@click.argument("topic", nargs=-1, metavar=f"[COMMAND | {EXIT_STATUS}]")
 @click.pass_context
 def help(ctx: click.Context, topic: tuple[str, ...]) -> None:  # noqa: A001 - the name of the command
     """Print the help of obsup, of COMMAND, or the exit status table.
@@ -27,16 +24,6 @@ def help(ctx: click.Context, topic: tuple[str, ...]) -> None:  # noqa: A001 - th
     from obsup.cli.report.output import print_result
 
     print_result(_exit_status(ctx) if topic == (EXIT_STATUS,) else _help_of(ctx.find_root(), topic))
-
-
-def _topics(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the commands, and the exit status table, that start with *incomplete*."""
-    names = ctx.params.get("topic") or ()
-    found: click.Command | None = ctx.find_root().command
-    for name in names:
-        found = found.commands.get(name) if isinstance(found, click.Group) else None
-    known = found.list_commands(ctx) if isinstance(found, click.Group) else []
-    return [one for one in (*known, *(() if names else (EXIT_STATUS,))) if one.startswith(incomplete)]
 
 
 def _exit_status(ctx: click.Context) -> str:

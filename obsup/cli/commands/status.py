@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, types
+from obsup.cli.arguments import types
 from obsup.cli.arguments.command import command
 
 
 @command("status")
 @click.argument("source", type=types.FILE)
-@click.argument("target", required=False, type=completed_words.TARGET)
+@click.argument("target", required=False, type=types.TARGET)
 def status(source: Path, target: str | None, **values: Any) -> int:
     """Show the progress of the uploads of SOURCE as recorded in their checkpoints, without network access.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, conflicts
+from obsup.cli.arguments import conflicts, types
 from obsup.cli.arguments.command import command
 from obsup.text import shell_line, utf8_name
 
@@ -16,8 +16,8 @@ STANDARD_INPUT = "-"
 
 
 @command("upload")
-@click.argument("sources", nargs=-1, metavar="SOURCE…", type=completed_words.SOURCES)
-@click.argument("target", type=completed_words.TARGET)
+@click.argument("sources", nargs=-1, metavar="SOURCE…", type=types.SOURCES)
+@click.argument("target", type=types.TARGET)
 def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run: bool, **values: Any) -> int:
     """Upload SOURCE to TARGET (BUCKET/KEY) and verify the object; resume if an earlier run was interrupted.
 

@@ -8,13 +8,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from obsup.cli.arguments import completed_words, conflicts
+from obsup.cli.arguments import conflicts, types
 from obsup.cli.arguments.command import command
 
 
 @command("verify")
-@click.argument("sources", nargs=-1, metavar="SOURCE…", type=completed_words.SOURCES)
-@click.argument("target", type=completed_words.TARGET)
+@click.argument("sources", nargs=-1, metavar="SOURCE…", type=types.SOURCES)
+@click.argument("target", type=types.TARGET)
 def verify(sources: tuple[str, ...], target: str, **values: Any) -> int:
     """Check that the object TARGET matches the file SOURCE by comparing digests, without downloading it.
 

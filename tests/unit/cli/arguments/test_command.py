@@ -16,8 +16,6 @@ from click.testing import CliRunner
 
 from obsup.cli.actions.version import LIBRARIES
 from obsup.cli.arguments.command import (
-    OTHER_NAMES,
-    OTHER_OPTIONS,
     OWN_GROUP,
     Command,
     Commands,
@@ -25,6 +23,7 @@ from obsup.cli.arguments.command import (
     read_help_text,
     similar_options,
 )
+from obsup.cli.arguments.command_names import OTHER_NAMES, OTHER_OPTIONS
 from obsup.cli.arguments.options import Option
 from obsup.cli.main import cli
 from obsup.exit_status import EXIT_STATUSES
