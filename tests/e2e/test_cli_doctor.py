@@ -217,6 +217,27 @@ def test_another_signature_is_suggested(sandbox: Sandbox, shell: Shell, answer: 
     assert "the store accepts requests with --signature v2" in outcome.out
 
 
+def test_another_provider_is_suggested_if_no_signature_is_accepted(sandbox: Sandbox, shell: Shell) -> None:
+    """The credentials may be right: SeaweedFS and rclone reject all signatures of OBS that need no region."""
+    sandbox.add_fault("error=400:UnsupportedAlgorithm,times=always")
+    outcome = shell.run("doctor", "bucket")
+    assert outcome.code == 78
+    assert "Fix the credentials" not in outcome.err
+    assert outcome.err.endswith("obsup doctor bucket --provider s3\n")
+    sandbox.clear_faults()
+    sandbox.add_fault("error=403:SignatureDoesNotMatch,times=always")
+    outcome = shell.run("doctor", "bucket")
+    assert outcome.code == 77
+    assert "Fix the credentials, or, if the store is not OBS, add --provider s3, then" in outcome.err
+
+
+def test_a_wrong_signature_is_not_advised_again(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """The other provider has its own default."""
+    sandbox.add_fault("error=400:UnsupportedAlgorithm")
+    outcome = shell.run("upload", make_file(100), "bucket/key", "--signature", "v2")
+    assert outcome.err.endswith("upload bigfile bucket/key --provider s3\n")
+
+
 def test_tls_properties_are_reported(tmp_path: Path) -> None:
     """Version, cipher and expiry of the certificate. An untrusted certificate fails before any request."""
     authority = Authority(tmp_path)

@@ -30,6 +30,7 @@ from obsup.local.files.user_folders import default_config_path
 from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import create_missing_folders
+from obsup.store.answers.failure_table import OTHER_PROVIDER
 from obsup.text import one_line, quoted
 
 SIGNATURE_ERRORS = frozenset(
@@ -108,8 +109,11 @@ class Report:
     def suggest_signature(self, accepted: str | None) -> None:
         """Add the signature that the store has *accepted*: the failures suggest it. None: it accepts no other one."""
         if accepted is None:
-            for error in filter(_is_signature_rejected, self._failures):
-                error.next_step = run_again("fix the credentials")
+            # The others have steps of their own: another provider, for example.
+            for error in self._failures:
+                if error.refusal is not None and error.refusal.code == "SignatureDoesNotMatch":
+                    other = f", or, {OTHER_PROVIDER}" if error.refusal.is_assumed else ""
+                    error.next_step = run_again(f"fix the credentials{other}")
             return
         self.add([information("signature", f"the store accepts requests with --signature {accepted}")])
         for error in filter(_is_signature_rejected, self._failures):

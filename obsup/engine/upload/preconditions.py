@@ -20,7 +20,7 @@ from obsup.engine.upload.initiate import (
     may_have_initiated,
 )
 from obsup.engine.verify.existing_object import find_existing, object_exists
-from obsup.errors import NetworkError, Refused, StoreError, run_again
+from obsup.errors import NetworkError, ObsupError, Refused, StoreError, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Initiated, Upload
@@ -101,6 +101,11 @@ def _initiate_trial(context: UploadContext, requested: RequestedEncryption) -> I
 
     try:
         return context.connection.attempts().run(once, doing=f"initiating {target}")
+    except ObsupError as exc:
+        # Swift has no encryption (501); SeaweedFS fails with 500 for ever if it is not configured.
+        if exc.refusal is not None and exc.refusal.status in (500, 501):
+            exc.next_step = run_again(f"check that the store supports {requested} and is configured for it")
+        raise
     finally:
         if is_in_doubt:
             text = "an upload without parts, which tried out the encryption, may still be open; list the open ones with"

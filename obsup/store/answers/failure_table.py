@@ -38,7 +38,9 @@ _FIX_CREDENTIALS = run_again("fix the credentials")
 _OTHER_SIGNATURE = run_again(
     "try another --signature, or the provider that most other stores are compatible with",
     add=("--provider", COMPATIBLE_PROVIDER),
+    drop=("--signature",),
 )
+OTHER_PROVIDER = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
 _BUCKET_REGION = run_again("set --region to the region of the bucket")
 _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
@@ -343,6 +345,6 @@ def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     texts = [step.text]
     if refusal.status == 403 and urlsplit(refusal.endpoint).path:
         texts.append("check the path of --endpoint")
-    if refusal.is_assumed and refusal.status != 404 and matching.error in (Denied, Refused):
-        texts.append(f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}")
+    if refusal.is_assumed and refusal.status != 404 and matching.error in (Denied, NotPermitted, Refused):
+        texts.append(OTHER_PROVIDER)
     return step._replace(text=", or, ".join(texts))

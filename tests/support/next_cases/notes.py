@@ -25,7 +25,7 @@ CASES = (
         line="Note",
     ),
     Case(
-        "engine/upload/preconditions: _initiate_trial",
+        "engine/upload/preconditions: _initiate_trial 2",
         75,
         before="fault drop-answer,op=initiate",
         command="obsup upload bigfile bucket/key --sse AES256",

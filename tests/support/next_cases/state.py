@@ -330,6 +330,12 @@ CASES = (
         command="obsup upload bigfile bucket/key --sse AES256",
     ),
     Case(
+        "engine/upload/preconditions: _initiate_trial",
+        75,
+        before="fault error=500:InternalError,op=initiate,times=always",
+        command="obsup upload bigfile bucket/key --sse AES256 --retry-for 1s",
+    ),
+    Case(
         "engine/verify/existing_object: not_visible",
         75,
         before="answer head 404 NoSuchKey x",
