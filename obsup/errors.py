@@ -147,7 +147,7 @@ def limit_reached(exc: BaseException) -> LocalFailure | None:
     if not has_no_memory and "can't start new thread" not in str(exc):
         return None
     return LocalFailure(
-        "no memory is left" if has_no_memory else "no thread can be started",
+        "not enough memory" if has_no_memory else "no thread can be started",
         LIMIT_REACHED,
         run_again("raise the limit, or send without threads", add=("--executor", "inline")),
     )

@@ -35,7 +35,7 @@ EXIT_STATUSES = (
     ExitStatus(
         "75",
         "not finished, progress kept: run the same command again "
-        "(network, throttling, deadline, another run holds it)",
+        "(network, throttling, deadline, another run in progress)",
         "run again",
     ),
     ExitStatus("76", "the --from-command command failed; nothing was published", "investigate"),

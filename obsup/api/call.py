@@ -139,7 +139,7 @@ def _stop_signal(values: Mapping[str, Any]) -> StopSignal:
     stop: StopSignal | None = values.get("stop")
     if stop is not None and deadline_s is not None:
         raise WrongUsage(
-            "stop excludes max_time and until",
+            "stop cannot be combined with max_time or until",
             "A StopSignal has its own deadline",
             NextStep("Pass StopSignal(deadline_s=…), or leave out stop"),
         )
@@ -203,7 +203,7 @@ def _customer_key(name: str, values: Mapping[str, Any], file: str | None) -> Cus
     if len(key) not in KEY_BYTES or file is not None:
         raise WrongUsage(
             f"{name} has {len(key)} bytes" if file is None else f"{name} is given twice",
-            f"A key has {' or '.join(map(str, KEY_BYTES))} bytes, and excludes {name}_file",
+            f"A key has {' or '.join(map(str, KEY_BYTES))} bytes, and cannot be combined with {name}_file",
             NextStep("Pass the key itself, neither in hex nor in Base64"),
         )
     if values.get("executor", LOCAL_EXECUTORS[0]) not in LOCAL_EXECUTORS:

@@ -37,7 +37,7 @@ CONNECTION = group(
     OptionRow(
         "--provider",
         choice("auto", *PROVIDERS, *STORES),
-        "Protocol, or service of obsup-stores(7); auto: by TARGET or endpoint.",
+        "Protocol, or service of obsup-stores(7); auto: from TARGET or endpoint.",
         commands=_PLACE,
         metavar="NAME",
         default="auto",
@@ -105,7 +105,7 @@ CONNECTION = group(
     OptionRow(
         "--header",
         HEADERS,
-        "Header of every request, for example who pays (repeatable).",
+        "Header of every request, such as x-amz-request-payer (repeatable).",
         commands=("part", "complete", "abort", "parts", "uploads", "gc", "verify", "doctor"),
         field="request_headers",
     ),

@@ -73,13 +73,13 @@ OBJECT = group(
     OptionRow(
         "--no-overwrite",
         FLAG,
-        "Never replace an object (a short race remains without If-None-Match).",
+        "Never replace an object (a short race remains at stores without If-None-Match).",
         header="no_overwrite",
     ),
     OptionRow(
         "--header",
         HEADERS,
-        "Any other header of the object or, such as who pays, of every request (repeatable).",
+        "Header of the object or of every request, as x-amz-request-payer (repeatable).",
         field="headers",
     ),
     OptionRow(
@@ -135,7 +135,7 @@ ENCRYPTION = group(
     OptionRow(
         "--sse-c-key-file",
         FILE,
-        "Encrypt with the customer key in this file (SSE-C; raw, hex or Base64).",
+        "File with the customer key of the object (SSE-C; raw, hex or Base64).",
         commands=(*INIT, "part", "complete", "verify"),
         header="sse_c",
     ),

@@ -128,7 +128,7 @@ CHECKS = group(
     OptionRow(
         "--no-overwrite",
         FLAG,
-        "Never replace an object (a short race remains without If-None-Match).",
+        "Never replace an object (a short race remains at stores without If-None-Match).",
     ),
 )
 
@@ -144,7 +144,9 @@ COMPARISON = group(
 TRANSFER = group(
     PLANNED,
     OptionRow("--parts", NUMBER, "Split into N parts of equal size; the last may be smaller."),
-    OptionRow("--max-parts", number(1, 10000), "Most parts that the store accepts, if fewer than 10,000."),
+    OptionRow(
+        "--max-parts", number(1, 10000), "Maximum number of parts that the store accepts, if below 10,000."
+    ),
     OptionRow(
         "-ps --part-size",
         SIZE,

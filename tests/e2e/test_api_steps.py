@@ -290,7 +290,7 @@ def test_the_time_limit_of_a_call(store: Sandbox, where: dict[str, Any]) -> None
     store.add_fault("error=503:SlowDown,op=part,times=always")
     with pytest.raises(OutOfTime, match="max_time or until"):
         upload_part(b"x", "bucket/key", 1, upload_id=upload_id, max_time=0.3, **where)
-    with pytest.raises(WrongUsage, match="stop excludes max_time"):
+    with pytest.raises(WrongUsage, match="stop cannot be combined with max_time"):
         upload_part(b"x", "bucket/key", 1, upload_id=upload_id, max_time=1, stop=StopSignal(), **where)
 
 

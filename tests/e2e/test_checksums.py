@@ -170,7 +170,7 @@ def test_a_wrong_checksum_that_nothing_can_refute(rig: Rig, sandbox: Sandbox, sh
 def test_a_part_that_is_always_contradicted(rig: Rig, sandbox: Sandbox, fault: str) -> None:
     """It is sent three times."""
     sandbox.add_fault(f"{fault},op=part,part=1,{ALL}")
-    with pytest.raises(DataMismatch, match="part 1 of bucket/key arrives changed"):
+    with pytest.raises(DataMismatch, match="part 1 of bucket/key was damaged on the way to the store"):
         rig.run()
     assert count(sandbox, "part") == 3
 

@@ -304,7 +304,7 @@ def test_an_upload_that_no_longer_exists_is_started_over(started: Rig) -> None:
 def test_no_such_upload_for_a_listed_upload_is_a_temporary_failure(started: Rig) -> None:
     """Starting over would leave the listed upload open."""
     started.sandbox.add_fault("error=404:NoSuchUpload,op=parts")
-    with pytest.raises(NotFinished, match="returns that it does not exist"):
+    with pytest.raises(NotFinished, match="reports that it does not exist"):
         started.run()
     check_resumes(started)
 

@@ -56,7 +56,7 @@ def test_without_threads_the_calling_thread_works(tmp_path: Path) -> None:
 def test_a_system_call_without_memory_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
     """Loading a library may fail with ENOMEM under ulimit -v."""
     assert _report_system_error(OSError(errno.ENOMEM, "Cannot allocate memory")) == 74
-    assert "Error: no memory is left." in capsys.readouterr().err
+    assert "Error: not enough memory." in capsys.readouterr().err
 
 
 def test_a_limit_of_open_files(shell: Shell, make_file: MakeFile) -> None:

@@ -8,7 +8,7 @@ from obsup.store.answers.failure_table import FAILURE_RULES
 NETWORK = {
     "certificate": "the server's certificate is invalid",
     "no-tls": "the server does not use TLS",
-    "needs-tls": "the server closes the first connection, and uses TLS",
+    "needs-tls": "the server uses TLS, and closes the first connection",
     "alert": "the server rejects the TLS of the client",
     "proxy-certificate": "the proxy's certificate is invalid",
     "proxy-no-tls": "the proxy does not use TLS",

@@ -182,7 +182,7 @@ def new_profile(given: Mapping[str, str]) -> dict[str, str]:
         if not _can_ask():
             raise WrongUsage(
                 f"the profile of {provider} needs --{name}",
-                "Every server has another" if name == "endpoint" else f"Its endpoint is {example}",
+                "Each server has its own endpoint" if name == "endpoint" else f"Its endpoint is {example}",
                 NextStep(f"give it with --{name}"),
             )
         check = _valid_endpoint if name == "endpoint" else str.strip

@@ -43,7 +43,7 @@ def run_gc(prefix: str, options: CommandOptions, *, older_than_s: float, foreign
         unknown = sum(one["because"] == UNKNOWN_AGE for one in kept)
         if unknown:
             uploads = "1 upload was" if unknown == 1 else f"{unknown} uploads were"
-            session.tally(events.Noted(f"{uploads} kept: neither the store nor this machine has a date"))
+            session.tally(events.Noted(f"{uploads} kept, because the age is unknown"))
         return "listed" if dry_run else "aborted"
 
     return run_step("gc", options, work)

@@ -32,7 +32,7 @@ def verify(sources: tuple[str, ...], target: str, **values: Any) -> int:
 
     With -r, --from-list or several SOURCEs, it compares each file with the object that upload would make of it: one
     request per file. Objects without a file do not matter. A file that differs does not stop the others; --failed-list
-    collects their names for upload --from-list. All shards together are all files.
+    collects their names for upload --from-list. All shards together cover all files.
     """
     from obsup.cli.run.requests import batch_options_from, options_from
 

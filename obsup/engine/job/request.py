@@ -78,7 +78,7 @@ class UploadRequest(Value):
         if not 1 <= self.jobs <= MOST_JOBS:
             raise WrongUsage(
                 f"--jobs must be between 1 and {MOST_JOBS}, not {self.jobs}",
-                "An upload has no more parts than that, and with fewer in flight nothing is sent",
+                "An upload has no more parts than that, and at least one must be in flight",
                 run_again("use --jobs auto", add=("--jobs", "auto")),
             )
         return self.jobs

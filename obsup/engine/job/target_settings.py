@@ -200,7 +200,7 @@ def _region(
     if dialect.needs_region and not region:
         raise BadConfiguration(
             f"no region given for {known.endpoint}",
-            f"Signatures of the kind {dialect.signature} contain the region, and this endpoint does not show it",
+            f"{dialect.signature} signatures contain the region, and this endpoint does not show it",
             NextStep("give the region with --region"),
         )
     if region and not _REGION.fullmatch(region):
@@ -340,6 +340,6 @@ def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> tupl
 def _no_endpoint(example: str) -> BadConfiguration:
     return BadConfiguration(
         "no endpoint given",
-        "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
+        "Neither --endpoint, nor OBSUP_ENDPOINT, nor a profile sets one",
         NextStep(f"give {example}; 'obsup config init' creates a file that can keep it"),
     )

@@ -160,7 +160,7 @@ def _arrives_changed(what: object, sent: Sent, trial: EtagTrial, step: NextStep)
     computed = (("MD5", digest.md5), ("CRC-64", digest.crc64), _named(sent.checksum))
     returned = (("ETag", stored.etag), ("CRC-64", stored.crc64), _named(stored.checksum))
     return DataMismatch(
-        f"{what} arrives changed",
+        f"{what} was damaged on the way to the store",
         f"The bytes sent have {_listing(computed)}, but the store returned {_listing(returned)}"
         f"{trial.doubt if sent.is_by_etag else ''}",
         step,
@@ -181,7 +181,7 @@ def _fault_of(sent: Sent, digests: DigestChoice, trial: EtagTrial) -> str:
 
 def _not_shown(what: object, stored: Stored) -> DataMismatch:
     return DataMismatch(
-        f"nothing shows what the store received of {what}",
+        f"{what} cannot be verified",
         f"Its ETag {stored.etag} is not a digest, and the store accepts a wrong Content-MD5",
         run_again("use another store, or do not verify it", add=("--digest", "none")),
     )

@@ -92,7 +92,7 @@ class FinishedObject(Value):
 
     def _does_not_pass(self, faults: list[str]) -> DataMismatch:
         return DataMismatch(
-            f"upload {self.upload.upload_id} is completed, but its object does not pass: {'; '.join(faults)}",
+            f"the object of the completed upload {self.upload.upload_id} fails a check: {'; '.join(faults)}",
             "The object of a completed upload must pass the same checks as the parts of an open one",
             NextStep("check the object, SOURCE and the options; nothing was changed"),
         )

@@ -235,7 +235,7 @@ class _Facts:
             return
         if any(one.upload_id == upload_id for one in self.listed):
             raise NotFinished(
-                f"the store lists upload {upload_id} of {target}, but returns that it does not exist",
+                f"the store lists upload {upload_id} of {target}, but reports that it does not exist",
                 "A new upload would leave this one behind, with the parts that are stored in it",
                 run_again("wait a few minutes, or use --restart to start over"),
             )

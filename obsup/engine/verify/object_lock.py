@@ -84,7 +84,7 @@ def _set_lock(context: UploadContext, headers: Mapping[str, str], version_id: st
         # Such a store may know nothing of ?retention, and take the request for a PutObject.
         raise Refused(
             f"{what}: the bucket has no versions",
-            "A bucket with Object Lock (OBS: WORM) always has them, and only there objects can be locked",
+            "Objects can be locked only in a bucket with Object Lock (OBS: WORM), which always has versions",
             NextStep("use a bucket with Object Lock"),
         )
     given = {name.lower(): value for name, value in headers.items()}
@@ -100,6 +100,6 @@ def _set_lock(context: UploadContext, headers: Mapping[str, str], version_id: st
         raise (Refused if is_final else type(exc))(
             f"{what}: {exc.what}",
             exc.why,
-            run_again("remove the cause (no part is sent again)"),
+            run_again("fix the cause (no part is sent again)"),
             exc.refusal,
         ) from exc

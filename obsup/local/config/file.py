@@ -265,7 +265,7 @@ def _require_own(content: FileContent, path: Path) -> None:
     is_ours = is_trusted_owner(content.status.st_uid)
     raise BadConfiguration(
         f"the configuration file {path} is not used: {reason}",
-        "Who can change it decides where your data goes, and which programs run",
+        "Anyone who can change it decides where your data goes, and which programs run",
         NextStep("read it, and if it is right, run", command=protect_command(str(path)))
         if is_ours
         else NextStep("read it; if it is right, copy it to a file of your own, and name that with --config"),

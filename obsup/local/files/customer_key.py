@@ -31,14 +31,14 @@ def read_customer_key(path: Path) -> CustomerKey:
     if reason:
         raise BadConfiguration(
             f"the SSE-C key file {path} is not used: {reason}",
-            "Who can change it can choose a key that others know",
+            "Anyone who can change it can choose a key that others know",
             NextStep("use a key file of your own, with mode 600"),
         )
     reason = exposure(content.status, str(path))
     if reason:
         raise BadConfiguration(
             f"the SSE-C key file {path} is not used: {reason}",
-            "Who can read the key can decrypt the objects",
+            "Anyone who can read the key can decrypt the objects",
             NextStep("run", command=protect_command(str(path))),
         )
     for key in _readings(content.data):

@@ -276,7 +276,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         Unsupported,
-        "The store does not have this operation",
+        "The store does not support this operation",
         run_again("check --endpoint and --provider; if they are right, use another store"),
         status="405 501",
     ),

@@ -129,7 +129,7 @@ class Transport:
 
             self._may_need_tls = False
             if uses_tls(host.url, limited(min(self._settings.connect_timeout_s, TLS_PROBE_TIMEOUT_S))):
-                return NetworkError("needs-tls", "the server closed the connection, and uses TLS", sent=False)
+                return NetworkError("needs-tls", "the server uses TLS, and closed the connection", sent=False)
         return error
 
     def _find_host(self, root: str) -> _Host:
