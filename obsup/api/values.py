@@ -18,7 +18,7 @@ from obsup.local.source.expectation import Expectation
 from obsup.model import Credentials, ObjectOptions
 from obsup.options.kinds import Kind
 from obsup.options.row import OptionRow
-from obsup.options.table import GROUPS, OBJECT_OPTIONS
+from obsup.options.table import GROUPS, OBJECT_OPTIONS, unique_values
 from obsup.rate import constant_rate, parse_rate
 from obsup.units import parse_duration, parse_size
 
@@ -200,7 +200,9 @@ def _pairs(name: str, kind: Kind, value: Any) -> Any:
     )
     if not is_valid:
         raise wrong_type(name, "a dict of texts", value)
-    return dict(pairs) if kind.name == "key-values" else tuple((key, text) for key, text in pairs)
+    return (
+        unique_values(name, pairs) if kind.name == "key-values" else tuple((key, text) for key, text in pairs)
+    )
 
 
 _CONVERTERS: Mapping[str, Callable[[str, Kind, Any], Any]] = {

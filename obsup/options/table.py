@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from obsup.options.connection_rows import CONNECTION, OUTPUT, SANDBOX
@@ -61,10 +61,32 @@ def rows_of(command: str) -> Iterator[tuple[str, OptionRow]]:
 
 
 def object_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of ObjectOptions that parsed *values* have; pairs of unique names become a mapping."""
+    """Return the fields of ObjectOptions that parsed *values* have; pairs become a mapping.
+
+    Raises WrongUsage for a name with two values.
+    """
     rows = [row for row in OBJECT_OPTIONS if row.parameter in values]
     given = {row.parameter: values[row.parameter] for row in rows}
-    return given | {row.parameter: dict(given[row.parameter]) for row in rows if row.kind is KEY_VALUES}
+    return given | {
+        row.parameter: unique_values(row.option, given[row.parameter])
+        for row in rows
+        if row.kind is KEY_VALUES
+    }
+
+
+def unique_values(option: str, pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the *pairs* of an option as a mapping. Raises WrongUsage for a name with two values."""
+    mapping: dict[str, str] = {}
+    for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+        if mapping.setdefault(name, value) != value:
+            from obsup.errors import NextStep, WrongUsage  # --help does not need them
+
+            raise WrongUsage(
+                f"{option} gives {name!r} twice",
+                "Only one of the values would reach the store",
+                NextStep("give each name once"),
+            )
+    return mapping
 
 
 def rivals_of(parameter: str) -> set[str]:

@@ -165,6 +165,18 @@ def test_checksums_are_asked_for(
         assert not any("checksum" in name.lower() for name, _ in initiated.headers)
 
 
+@pytest.mark.parametrize(("provider", "faults"), [("s3", []), ("obs", ["obs-checksums"])])
+def test_a_checksum_of_other_bytes_verifies_nothing(
+    sandbox: Sandbox, shell: Shell, provider: str, faults: list[str]
+) -> None:
+    """An upload to such a store fails, so doctor does not report that the checksum verifies each part."""
+    for fault in [*faults, "wrong-checksum,op=part,times=always"]:
+        sandbox.add_fault(fault)
+    outcome = shell.run("doctor", f"{provider}://bucket", "--region", "eu-de")
+    assert (outcome.code, table(outcome)["part 1"]) == (65, "FAIL")
+    assert not sandbox.uploads()
+
+
 def test_the_permission_to_list_uploads_is_optional(sandbox: Sandbox, shell: Shell) -> None:
     """Without it obsup can upload: doctor reports what does not work, and exits 0."""
     sandbox.add_fault("error=403:AccessDenied,op=uploads,times=always")

@@ -250,6 +250,22 @@ def test_a_gateway_that_ignores_the_encryption_of_a_later_part(
     assert "is complete, but HeadObject does not confirm" in outcome.err
 
 
+@pytest.mark.parametrize("is_manual", [False, True])
+def test_a_gateway_that_ignores_the_encryption_and_does_not_respond(
+    inside: Inside, sandbox: Sandbox, *, is_manual: bool
+) -> None:
+    """The upload of a lost Initiate is continued, but no response has confirmed its encryption: HeadObject must."""
+    sandbox.add_fault("ignore-encryption,op=initiate,after=1,times=1")
+    sandbox.add_fault("drop-answer,op=initiate,after=1")
+    outcome = inside.run("init" if is_manual else "upload", "source", "bucket/key", "--parts", "1", *AES)
+    if is_manual:
+        assert outcome.code == 0
+        assert inside.run("part", "source", "bucket/key", "--part-number", "1").code == 0
+        outcome = inside.run("complete", "source", "bucket/key")
+    assert outcome.code == 69, outcome.err
+    assert "is complete, but HeadObject does not confirm --sse AES256" in outcome.err
+
+
 def test_a_part_whose_response_does_not_confirm_the_customer_key(inside: Inside, sandbox: Sandbox) -> None:
     """The upload was initiated without the key, and the store accepts the part: it is not encrypted."""
     upload_id = inside.run("init", "bucket/key").out.strip()

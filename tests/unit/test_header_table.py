@@ -7,7 +7,8 @@ import pytest
 
 from obsup.cli.main import cli
 from obsup.dialects.registry import DIALECTS
-from obsup.options.table import HEADER_OPTIONS
+from obsup.errors import WrongUsage
+from obsup.options.table import HEADER_OPTIONS, object_values
 from tests.support.readme import PARAMETERS_PAGE
 from tests.tools.parameter_tables import header_table
 
@@ -34,3 +35,11 @@ def test_every_dialect_has_its_column_and_every_parameter_its_row() -> None:
     for dialect in DIALECTS.values():
         assert f"`{dialect.headers.meta}…`" in text
         assert f"`{dialect.headers.storage_class}`" in text
+
+
+@pytest.mark.parametrize("parameter", ["metadata", "tags"])
+def test_a_name_has_one_value(parameter: str) -> None:
+    """The store would get only one of two; the same one twice changes nothing."""
+    assert object_values({parameter: (("a", "1"), ("a", "1"))})[parameter] == {"a": "1"}
+    with pytest.raises(WrongUsage, match="gives 'a' twice"):
+        object_values({parameter: (("a", "1"), ("a", "2"))})

@@ -18,10 +18,11 @@ from obsup.engine.proof.part_proof import (
     choose_digests,
     matches,
 )
+from obsup.engine.send.content import Sent
 from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.upload.abort import abort_fully
 from obsup.engine.upload.initiate import ask_for_checksums
-from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again
+from obsup.errors import BadConfiguration, DataMismatch, NextStep, ObsupError, run_again
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.memory_part import MemoryPart
@@ -151,9 +152,8 @@ class UploadCycle:
         yield self._describe_verification()
 
     def _send_part(self, upload: Upload, number: int, size: int) -> str:
-        digest = PartDigest(md5=True, crc64=True)
-        data = bytearray([number]) * size
-        part = MemoryPart(Part(number, 0, size), [data], BufferPool(), is_last=True, digest=digest)
+        data, fresh = bytearray([number]) * size, PartDigest(md5=True, crc64=True)
+        part = MemoryPart(Part(number, 0, size), [data], BufferPool(), is_last=True, digest=fresh)
         content_md5 = as_content_md5(part.md5())
         algorithm = upload.checksum.algorithm if upload.checksum is not None else self._checksum_of_parts
         checksum = part.checksum(algorithm) if algorithm is not None else None
@@ -164,7 +164,14 @@ class UploadCycle:
                 raise
             self._is_rejected = True
             stored = self._store.upload_part(upload, number, part.open, BodyDigests(content_md5))
-        self._sent_parts.append((stored, part.hashed()))
+        digest = part.hashed()
+        if not Sent(stored, digest, checksum).is_by_etag:
+            raise DataMismatch(
+                f"part {number} arrives changed",
+                "The store returned another checksum than that of the bytes that were sent",
+                run_again("check this computer's memory and the proxies on the way to the store"),
+            )
+        self._sent_parts.append((stored, digest))
         return f"permitted; {exact_size(size)}"
 
     def _list_parts(self, upload: Upload) -> str:

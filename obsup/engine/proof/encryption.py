@@ -43,16 +43,28 @@ class RequestedEncryption(Value):
         return (is_named and not self.is_confirmed_by(stored)) or self._has_other_kms_key(stored)
 
     def _has_other_kms_key(self, stored: Stored) -> bool:
-        """Return whether the response names another KMS key, which may be in another form. An alias is not compared."""
-        pair = [(self.kms_key_id or "").lower(), (stored.sse_kms_key or "").lower()]
+        """Return whether the response names another KMS key. An alias is not compared."""
+        pair = (self.kms_key_id or "", stored.sse_kms_key or "")
         is_comparable = all(pair) and not any("alias/" in one for one in pair)
-        shorter, longer = sorted(pair, key=len)
-        return is_comparable and shorter != longer and not longer.endswith((f":{shorter}", f"/{shorter}"))
+        return is_comparable and not is_same_kms_key(*pair)
+
+
+def is_same_kms_key(requested: str, shown: str) -> bool:
+    """Return whether both name one KMS key: one of them may be its whole name, which ends in the other."""
+    shorter, longer = sorted((requested.lower(), shown.lower()), key=len)
+    return bool(shorter) and (shorter == longer or longer.endswith((f":{shorter}", f"/{shorter}")))
 
 
 def hides_md5(sse: str | None) -> bool:
     """Return whether ETags are other values than MD5s with the encryption *sse* (None for none): all but AES256."""
     return (sse or "AES256").upper() != "AES256"
+
+
+def shown_encryption(names: HeaderNames, headers: Mapping[str, str]) -> Stored:
+    """Return the encryption in the *headers* of HeadObject, as in a response to Initiate."""
+    sse, key_id = (headers.get((name or "").lower()) for name in (names.sse, names.sse_kms_key_id))
+    algorithm, key_md5 = (headers.get(f"{names.sse_c}{name}".lower()) for name in ("algorithm", "key-md5"))
+    return Stored(200, "", sse_kms=sse, sse_kms_key=key_id, sse_c=algorithm, sse_c_key_md5=key_md5)
 
 
 def requested_encryption(

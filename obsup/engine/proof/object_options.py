@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from obsup.dates import parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.objects.parameters import OBJECT_PARAMETERS, row_of
+from obsup.engine.proof.encryption import is_same_kms_key
 from obsup.model import ObjectInfo
 from obsup.value import Value
 
@@ -103,9 +104,11 @@ def _compare(
         return (parse_date(shown) or 0.0) >= (parse_date(value) or 0.0)
     if parameter == "sse_kms_key_id":
         # A store may return the whole name of the key, which an alias is not a part of.
-        return None if value.startswith("alias/") else shown.endswith(value.rpartition("/")[2])
+        return None if "alias/" in value else is_same_kms_key(value, shown)
     if parameter == "content_type":
         return _media_type(shown) == _media_type(value)
+    if parameter == "expires_header" and (date_s := parse_date(value)) is not None:
+        return parse_date(shown) == date_s
     return _is_same(shown, value, are_words=parameter in _WORDS)
 
 
@@ -118,8 +121,7 @@ def _has_customer_key(dialect: Dialect, info: ObjectInfo, key_md5: str) -> bool:
 def _is_same(shown: str, value: str, *, are_words: bool) -> bool:
     if are_words:
         return "".join(shown.lower().split()) == "".join(value.lower().split())
-    date = parse_date(value)
-    return shown.strip() == value.strip() or (date is not None and parse_date(shown) == date)
+    return shown.strip() == value.strip()
 
 
 def _media_type(text: str) -> list[str]:

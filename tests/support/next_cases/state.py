@@ -380,6 +380,12 @@ CASES = (
         command="obsup doctor bucket",
     ),
     Case(
+        "engine/inspect/upload_cycle: UploadCycle._send_part",
+        65,
+        before="fault wrong-checksum,op=part",
+        command="obsup doctor s3://bucket",
+    ),
+    Case(
         "engine/inspect/upload_cycle: UploadCycle._abort",
         77,
         before="fault error=403:AccessDenied,op=abort,times=always",

@@ -15,6 +15,7 @@ SHOWN = {
     "content-type": "Text/Plain",
     "expires": "Thu, 01 Jan 2026 00:00:00 GMT",
     "x-amz-meta-k": "v",
+    "x-amz-meta-day": "2026-01-01",
     "x-amz-storage-class": "GLACIER",
 }
 KMS = {
@@ -33,6 +34,7 @@ KMS = {
         (ObjectOptions(expires_header="Thu, 1 Jan 2026 00:00:00 +0000"), SHOWN, OptionComparison()),
         (ObjectOptions(metadata={"k": "v"}), SHOWN, OptionComparison()),
         (ObjectOptions(metadata={"k": "V", "l": "v"}), SHOWN, OptionComparison(("--metadata",))),
+        (ObjectOptions(metadata={"day": "20260101"}), SHOWN, OptionComparison(("--metadata",))),
         (ObjectOptions(storage_class="GLACIER"), SHOWN, OptionComparison()),
         (ObjectOptions(storage_class="GLACIER"), {}, OptionComparison(("--storage-class",))),
         (ObjectOptions(storage_class="STANDARD"), {}, OptionComparison()),
@@ -45,6 +47,7 @@ KMS = {
         (ObjectOptions(tags={"k": "v"}), {"x-amz-tagging-count": "2"}, OptionComparison(("--tag",))),
         (ObjectOptions(sse="kms", sse_kms_key_id="key"), KMS, OptionComparison()),
         (ObjectOptions(sse="kms", sse_kms_key_id="other"), KMS, OptionComparison(("--sse-kms-key-id",))),
+        (ObjectOptions(sse="kms", sse_kms_key_id="ey"), KMS, OptionComparison(("--sse-kms-key-id",))),
         (
             ObjectOptions(sse="kms", sse_kms_key_id="alias/a"),
             KMS,
