@@ -87,6 +87,19 @@ def test_a_lost_response_to_complete_is_resolved(rig: Rig) -> None:
 
 def test_an_upload_that_another_machine_completes_with_another_file(rig: Rig) -> None:
     """It has a copy of the checkpoint, so the object has the mark of this upload, but not the content of this file."""
+    done: list[str] = []
+
+    def act(event: events.Event) -> None:
+        if not done and isinstance(event, events.PartStored) and event.number == rig.parts:
+            done.append(complete_elsewhere(rig))
+
+    rig.run(observer=act)
+    assert done
+    assert rig.is_stored()
+
+
+def complete_elsewhere(rig: Rig) -> str:
+    """Complete the open upload as another machine does that has a copy of the checkpoint, and another file."""
     other = rig.source.with_name("other")
     other.write_bytes(b"x" * rig.source.stat().st_size)
     stat, plan = stat_source(other), FilePlan(other.stat().st_size, rig.part_size or 0)
@@ -97,21 +110,62 @@ def test_an_upload_that_another_machine_completes_with_another_file(rig: Rig) ->
     )
     keys = FixedCredentials(Credentials(rig.sandbox.access_key, rig.sandbox.secret_key))
     store = connect(settings, sleep=lambda _: False, credentials=keys).store
-    done: list[str] = []
+    (upload_id,) = rig.open_ids()
+    upload, etags = Upload(target, upload_id), []
+    for part in plan.parts():
+        open_body = partial(FileWindow(other, part, stat).open, PartDigest)
+        etags.append((part.number, store.upload_part(upload, part.number, open_body).etag))
+    store.complete(upload, etags, {})
+    return upload_id
 
-    def complete_elsewhere(event: events.Event) -> None:
-        if done or not isinstance(event, events.PartStored) or event.number != rig.parts:
-            return
-        done.extend(rig.open_ids())
-        upload = Upload(target, done[0])
-        etags = []
-        for part in plan.parts():
-            open_body = partial(FileWindow(other, part, stat).open, PartDigest)
-            etags.append((part.number, store.upload_part(upload, part.number, open_body).etag))
-        store.complete(upload, etags, {})
 
-    rig.run(observer=complete_elsewhere)
-    assert done
+def test_an_upload_whose_parts_an_earlier_run_stored_and_that_another_machine_completes(rig: Rig) -> None:
+    """That run sent no Complete, or one that the store rejected: the mark of the object does not count."""
+    rig.break_off("op=complete")
+    complete_elsewhere(rig)
+    rig.run()
+    assert rig.is_stored()
+    assert rig.requests("initiate") == [None]
+
+
+def test_an_upload_that_an_earlier_run_completed_is_not_sent_again(rig: Rig) -> None:
+    """The checkpoint has that Complete was sent: without a copy of it, no other machine has this upload."""
+    with pytest.raises(Crash):
+        rig.run(observer=when_completed(die))
+    assert rig.run().verified == VERIFICATIONS[rig.provider]
+    assert rig.requests("initiate") == rig.requests("part") == []
+
+
+def test_complete_does_not_take_the_object_of_another_machine_for_its_own(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not made of the parts that SOURCE was compared with."""
+    inside = Inside(rig.sandbox, rig.source.parent, monkeypatch)
+    arguments = (rig.source.name, f"bucket/{rig.key}", "--provider", rig.provider, "--region", "here")
+    assert inside.run("init", *arguments, "--part-size", str(rig.part_size)).code == 0
+    for number in range(1, rig.parts + 1):
+        assert inside.run("part", *arguments, "--part-number", str(number)).code == 0
+    rig.sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert inside.run("complete", *arguments).code == 77
+    rig.sandbox.clear_faults()
+    complete_elsewhere(rig)
+    outcome = inside.run("complete", *arguments)
+    assert outcome.code == 69, outcome.err
+
+
+def test_a_stream_is_not_the_object_that_another_machine_makes(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fed again, it equals the recorded parts, but the object is made of others."""
+    inside = Inside(rig.sandbox, rig.source.parent, monkeypatch)
+    options = ("--part-size", str(rig.part_size), "--provider", rig.provider, "--region", "here")
+    arguments = ("upload", "--from-command", f"bucket/{rig.key}", *options, "--", "cat", rig.source.name)
+    rig.sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert inside.run(*arguments).code == 77
+    rig.sandbox.clear_faults()
+    complete_elsewhere(rig)
+    outcome = inside.run(*arguments)
+    assert outcome.code == 0, outcome.err
     assert rig.is_stored()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
@@ -40,8 +41,9 @@ from obsup.engine.verify.option_check import (
     confirm_encryption,
     look_up,
 )
-from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
+from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.source.identity import check_uploaded, until_untouched
+from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import started_uploads
 from obsup.model import ObjectInfo, Receipt, SourceStat, Upload
 from obsup.store.answers.failure_table import as_error
@@ -125,17 +127,21 @@ class ManualCompletion:
         context, upload = self._context, self._with_checksum(selected.upload, receipts)
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         probe = probe_of(context, upload, receipts, parts_check.stat, crc64=parts_check.crc64)
-        completer = Completer(context, upload, probe, receipts)
+        checkpoint = selected.checkpoint
+        may_be_completed = checkpoint is None or checkpoint.is_complete_sent
+        completer = Completer(context, upload, probe, receipts, may_be_completed=may_be_completed)
         try:
-            finished = completer.complete(self._headers(_recorded_options(selected)[1]), look_first=True)
+            with self._recorded(selected, completer):
+                finished = completer.complete(self._headers(_recorded_options(selected)[1]), look_first=True)
         except PartsRejected as exc:
             raise as_error(exc.failure, doing=f"completing {upload.target}") from exc
         except UploadGone as exc:
             etag = etag_of(etags) if context.dialect.etag_is_composite else None
-            found = result_of(upload, find_object_of(context.store, upload, size=size, etag=etag))
-            if found is None:
+            found = find_object_of(context.store, upload, size=size, etag=etag)
+            made = result_of(upload, found) if found is not None and found.verified in BY_CONTENT else None
+            if made is None:
                 raise selected.gone(exc, self._selector) from exc
-            result, info = found, None
+            result, info = made, None
         else:
             info = finished.info
             verified = self._verified(finished, etags)
@@ -151,6 +157,24 @@ class ManualCompletion:
         return self._confirm_and_forget(
             selected, result, info, lambda: self._forget(selected, result, receipts)
         )
+
+    @contextmanager
+    def _recorded(self, selected: FoundUpload, completer: Completer) -> Iterator[None]:
+        """Record in the checkpoint, if there is one, that Complete is sent, as long as its outcome is unknown."""
+        self._record(selected, is_complete_sent=True)
+        try:
+            yield
+        except BaseException:
+            self._record(selected, is_complete_sent=completer.may_be_completed)
+            raise
+
+    def _record(self, selected: FoundUpload, *, is_complete_sent: bool) -> None:
+        if selected.checkpoint is None or selected.path is None:
+            return
+        try:
+            checkpoints.record(selected.path, selected.upload, is_complete_sent=is_complete_sent)
+        except CheckpointUnwritable as exc:
+            self._context.note(f"{exc}; continuing without")
 
     def _verified(self, finished: Finished, etags: Sequence[str]) -> Verified:
         """Return what verified the object that was made of the listed parts with these *etags*.

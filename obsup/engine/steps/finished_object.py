@@ -45,7 +45,8 @@ class FinishedObject(Value):
             found = self._find(finished.size, finished.etag)
         elif receipts:
             parts = [one.listed for one in receipts]
-            found = probe_of(self.context, self.upload, receipts).find()
+            probe = probe_of(self.context, self.upload, receipts)
+            found = probe.find(by_mark=self.checkpoint is not None and self.checkpoint.is_complete_sent)
         else:
             return self._check_by_object(parts_check, checks)
         if found is None:

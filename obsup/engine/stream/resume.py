@@ -72,12 +72,16 @@ def _resume(
 
 
 def _made_object(context: UploadContext, checkpoint: Checkpoint) -> bool:
-    """Return whether the recorded parts are all parts of the object, which the recorded upload made."""
+    """Return whether the recorded parts are all parts of the object, which the recorded upload made.
+
+    Its mark shows that only if Complete was sent for these parts: see ``find_ours``.
+    """
     receipts = [one for _, one in sorted(checkpoint.receipts.items())]
     if not receipts or receipts[-1].number != len(receipts):
         return False
     try:
-        return find_ours(context, probe_of(context, checkpoint.upload, receipts)) is not None
+        probe = probe_of(context, checkpoint.upload, receipts)
+        return find_ours(context, probe, by_mark=checkpoint.is_complete_sent) is not None
     except UNAVAILABLE:
         return False
 

@@ -234,12 +234,10 @@ class StreamUploader:
 
     def _complete(self, record: ProgressRecord) -> Result:
         plan = StreamPlan(self._meter.size, self._sizes)
-        # If this process is killed after Complete, only a full record shows that the object is this stream.
-        record.write()
         self._may_be_completed = True
         was_stored = self._replay.confirmed.keys() == record.receipts.keys()
         try:
-            finished = complete(self._context, record.upload, record.receipts, plan, look_first=was_stored)
+            finished = complete(self._context, record, plan, look_first=was_stored)
         except PartsRejected as exc:
             raise as_error(exc.failure, doing=f"completing {self._request.target}") from exc
         self._record = None  # it is completed: whatever follows, the upload must not be aborted

@@ -14,6 +14,7 @@ from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import combined_crc64, sent_checksums, sent_crc64
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.upload.adoption import not_listed
+from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import FoundObject, ObjectProbe, find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
@@ -53,13 +54,17 @@ class Completer:
         probe: ObjectProbe,
         receipts: Sequence[Receipt],
         *,
-        may_be_completed: bool = True,
+        may_be_completed: bool,
     ) -> None:
-        """*may_be_completed*: an earlier run may have completed the upload with these parts."""
+        """*may_be_completed*: a Complete with these parts may have been executed.
+
+        Otherwise, and as long as every Complete is rejected, another machine with a copy of the checkpoint may have
+        completed it, perhaps of another file: then the mark of the object does not count.
+        """
         self._context = context
         self._upload = upload
         self._probe = probe
-        self._may_be_completed = may_be_completed
+        self.may_be_completed = may_be_completed
         self._parts = [(one.number, one.etag) for one in receipts]
         self._checksums = sent_checksums(receipts, upload)
         # Unless the source is hashed for a comparison, only a CRC-64 that the store returned is known.
@@ -75,7 +80,7 @@ class Completer:
         PartsRejected if parts must be sent again, UploadGone if the upload is gone and the object is not ours,
         DataMismatch if the object is not the source.
         """
-        found = self._probe.find_marked() if look_first else None
+        found = self._probe.find_marked(by_mark=self.may_be_completed) if look_first else None
         if found is not None:
             report_if_listed(self._context, self._upload)
             return found.finished()
@@ -86,9 +91,11 @@ class Completer:
             made = self._find_made_or_absent() if must_look else None
             if made is not None:
                 return made
+            before, self.may_be_completed = self.may_be_completed, True
             try:
                 stored = self._assemble(headers)
             except (StoreError, NetworkError) as exc:
+                self.may_be_completed = before or not _is_rejected(exc)
                 return self._settle(exc)
             finished = self._probe.confirm(stored)
             if finished.note:
@@ -117,7 +124,7 @@ class Completer:
         info = find_existing(self._context.store, self._upload.target)
         if info is None:
             return None
-        found = self._probe.check(info)
+        found = self._probe.check(info, by_mark=self.may_be_completed)
         if found is None or not found.is_marked:
             raise object_exists(self._upload.target, self._upload)
         report_if_listed(self._context, self._upload)
@@ -147,23 +154,14 @@ class Completer:
         raise failure
 
     def _find_ours(self, rule: FailureRule, failure: StoreError | NetworkError) -> FoundObject | None:
-        """Return the object that this upload made, or None. Raises *failure* if it cannot be shown.
-
-        If every Complete of this computer was rejected, another machine with a copy of the checkpoint completed the
-        upload, perhaps of another file: then its mark does not count.
-        """
-        is_rejected = isinstance(failure, StoreError) and 400 <= failure.refusal.status < 500
-        self._may_be_completed = self._may_be_completed or not is_rejected
+        """Return the object that this upload made, or None. Raises *failure* if it cannot be shown."""
         try:
-            found = find_ours(self._context, self._probe)
+            return find_ours(self._context, self._probe, by_mark=self.may_be_completed)
         except UNAVAILABLE:
             # Credentials without HeadObject permission can still complete; only a gone upload needs HeadObject.
             if rule.error is UploadGone:
                 raise
             raise failure from None
-        if found is not None and not self._may_be_completed and not self._probe.shows_content(found):
-            return None
-        return found
 
     def _is_gone(self, rule: FailureRule) -> bool:
         """Return whether the upload is gone. If parts cannot be listed, the failure of Complete decides."""
@@ -183,10 +181,17 @@ class Completer:
             return None
         if gone is None:
             return None
-        found = find_ours(self._context, self._probe)
+        found = find_ours(self._context, self._probe, by_mark=self.may_be_completed)
         if found is None:
             raise gone
         return found.finished()
+
+
+def _is_rejected(failure: StoreError | NetworkError) -> bool:
+    """Return whether *failure* shows that the store did not execute Complete."""
+    if isinstance(failure, NetworkError):
+        return not failure.sent
+    return 400 <= failure.refusal.status < 500
 
 
 def find_gone(context: UploadContext, upload: Upload) -> UploadGone | None:
@@ -217,26 +222,29 @@ def report_if_listed(context: UploadContext, upload: Upload) -> None:
 
 def complete(
     context: UploadContext,
-    upload: Upload,
-    receipts: Mapping[int, Receipt],
+    record: ProgressRecord,
     plan: Plan,
     *,
     stat: SourceStat | None = None,
     look_first: bool = False,
-    may_be_completed: bool = True,
 ) -> Finished:
-    """Assemble *upload* from *receipts*, and return once the object is verified. Raises as ``Completer.complete``.
+    """Assemble the upload of *record*, and return once the object is verified. Raises as ``Completer.complete``.
 
-    *stat* is the identity of the source file; None for a stream. *look_first* as there, *may_be_completed* as in
-    Completer.
+    *stat* is the identity of the source file; None for a stream. *look_first* is as there. As long as the outcome is
+    unknown, the checkpoint records that Complete is sent: later, the mark of the object counts only then.
 
     Raises SourceChanged if the parts are not the file that was hashed at the start.
     """
-    ordered = check_receipts(receipts, plan)
+    ordered = check_receipts(record.receipts, plan)
     digests = context.source_digests
     if digests is not None and combined_crc64(ordered) != digests.crc64:
         raise content_changed(context.source)
-    probe = probe_of(context, upload, ordered, stat)
-    completer = Completer(context, upload, probe, ordered, may_be_completed=may_be_completed)
-    finished = completer.complete(context.headers("complete"), look_first=look_first)
+    probe = probe_of(context, record.upload, ordered, stat)
+    was_sent = record.set_complete_sent(True)
+    completer = Completer(context, record.upload, probe, ordered, may_be_completed=was_sent)
+    try:
+        finished = completer.complete(context.headers("complete"), look_first=look_first)
+    except BaseException:
+        record.set_complete_sent(completer.may_be_completed)
+        raise
     return replace(finished, receipts=tuple(ordered))

@@ -84,6 +84,8 @@ class ProgressRecord:
     def add(self, receipt: Receipt) -> None:
         """Record *receipt*, and write the checkpoint if it is due."""
         self.receipts[receipt.number] = receipt
+        if self._checkpoint.is_complete_sent:
+            self._checkpoint = replace(self._checkpoint, is_complete_sent=False)
         self._unwritten += 1
         if self._unwritten >= MIN_NEW_SHARE * len(self.receipts) and self._monotonic() >= self._due:
             self.write()
@@ -129,6 +131,14 @@ class ProgressRecord:
                 self._register()
                 return
         self._observe(events.Noted(f"{failure}; continuing without it"))
+
+    def set_complete_sent(self, is_sent: bool) -> bool:
+        """Record whether Complete is sent for these parts, and write that; return what was recorded before."""
+        before = self._checkpoint.is_complete_sent
+        if is_sent != before:
+            self._checkpoint = replace(self._checkpoint, is_complete_sent=is_sent)
+            self.write()
+        return before
 
     def flush(self) -> None:
         """Write the checkpoint if a receipt is not in it."""

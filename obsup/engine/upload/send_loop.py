@@ -46,30 +46,28 @@ class SendLoop:
         ``Uploader.run`` does.
         """
         self._context.connection.learned.add(sent_here(record.upload))
-        was_stored = len(record.receipts) == plan.count
+        try:
+            return self._run_rounds(record, plan)
+        finally:
+            record.flush()
+
+    def _run_rounds(self, record: ProgressRecord, plan: Plan) -> tuple[Finished, Plan]:
         for left in reversed(range(MAX_ROUNDS)):
             try:
                 self._send_missing(record, plan)
                 self._check_source(record, plan)
-                return self._complete(record, plan, was_stored=was_stored), plan
+                return complete(self._context, record, plan, stat=record.checkpoint.stat), plan
             except PartsRejected as exc:
                 plan = self._repair(record, plan, exc, is_last=not left)
             except UploadGone:
                 # Another process completed or aborted it.
                 stat = stat_source(self._context.source, self._context.request.link_free)
-                finished = find_completed(self._context, record.checkpoint, stat, by_another=True)
+                finished = find_completed(self._context, record.checkpoint, stat, by_mark=False)
                 if finished is None:
                     raise
                 record.replace_checkpoint(replace(record.checkpoint, stat=stat))
                 return finished, plan
         raise AssertionError("the last round returns or raises")
-
-    def _complete(self, record: ProgressRecord, plan: Plan, *, was_stored: bool) -> Finished:
-        """*was_stored*: an earlier run had stored all parts."""
-        stat = record.checkpoint.stat
-        return complete(
-            self._context, record.upload, record.receipts, plan, stat=stat, may_be_completed=was_stored
-        )
 
     def _repair(self, record: ProgressRecord, plan: Plan, rejected: PartsRejected, *, is_last: bool) -> Plan:
         """Remove the receipts of parts that must be sent again. Raises DataMismatch if that was done before."""
@@ -105,11 +103,9 @@ class SendLoop:
         check_sent(context.source, stat, sent, context.read_gate)
 
     def _send_missing(self, record: ProgressRecord, plan: Plan) -> None:
+        """Send what is missing. The checkpoint is written later: ``complete`` does that in any case."""
         missing = self._missing_parts(record, plan)
-        try:
-            self._sender.send_parts(self._context, self._tally, missing, record.add)
-        finally:
-            record.flush()
+        self._sender.send_parts(self._context, self._tally, missing, record.add)
 
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
         stat, source = self._context.planned(record.checkpoint.stat), str(self._context.source)

@@ -225,7 +225,8 @@ class _Facts:
             return find_made(self._context, recorded, self._stat, record.receipts, plan)
         if self._checkpoint is None:
             return None
-        return find_completed(self._context, self._checkpoint, self._stat, by_another=self._is_gone)
+        by_mark = self._checkpoint.is_complete_sent and not self._is_gone
+        return find_completed(self._context, self._checkpoint, self._stat, by_mark=by_mark)
 
     def check_gone(self) -> None:
         """Report that the recorded upload is gone. Raises NotFinished if the store lists it nevertheless."""

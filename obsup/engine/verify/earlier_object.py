@@ -39,22 +39,25 @@ def find_made(
     """Return the object if the previous run completed this upload, although the store still lists it.
 
     Only a run that had stored all parts can have completed it. Completing it again could destroy the object's parts.
+    Unless that run sent Complete, the mark of the object does not count, as in ``find_completed``.
     """
     if not len(checkpoint.receipts) == len(receipts) == plan.count:
         return None
     ordered = check_receipts(receipts, plan)
-    found = probe_of(context, checkpoint.upload, ordered, stat).find_marked()
+    found = probe_of(context, checkpoint.upload, ordered, stat).find_marked(
+        by_mark=checkpoint.is_complete_sent
+    )
     return _if_current(context, checkpoint, stat, found, ordered)
 
 
 def find_completed(
-    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, *, by_another: bool = False
+    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, *, by_mark: bool
 ) -> Finished | None:
     """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
 
-    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then, and if
-    it was completed *by_another* process, only a digest of the object counts: another machine with a copy of the
-    checkpoint may have completed it from another file.
+    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then, and
+    unless *by_mark*, only a digest of the object counts: another machine with a copy of the checkpoint may have
+    completed it from another file.
     """
     plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
     if stat.size != checkpoint.stat.size:
@@ -67,9 +70,8 @@ def find_completed(
             return None
         receipts = _hash(context, checkpoint.upload, stat, plan)
     ordered = check_receipts(receipts, plan)
-    found = find_ours(context, probe_of(context, checkpoint.upload, ordered, stat))
-    if (is_hashed or by_another) and found is not None and not _is_shown_by_digest(found):
-        return None
+    probe = probe_of(context, checkpoint.upload, ordered, stat)
+    found = find_ours(context, probe, by_mark=by_mark and not is_hashed)
     return _if_current(context, checkpoint, stat, found, ordered)
 
 

@@ -65,7 +65,10 @@ _WRONG_CHECKSUM = (
 
 
 class FoundObject(Value):
-    """An object that is verified. ``is_marked``: upload id or token shows that this very upload made it."""
+    """An object that is verified. ``is_marked``: upload id or token shows that this very upload made it.
+
+    Another machine with a copy of the checkpoint may have made it, with the same upload, of another file.
+    """
 
     info: ObjectInfo
     verified: Verified
@@ -102,16 +105,17 @@ class ObjectProbe:
         self._expected = expected
         self._compute_etag = compute_etag
 
-    def find(self) -> FoundObject | None:
+    def find(self, *, by_mark: bool = True) -> FoundObject | None:
         """Return the object if it exists, is this upload's as far as it can show that, and is the right one.
 
-        Raises NotPermitted or Unsupported without HeadObject, if ListObjects does not decide either.
+        *by_mark*: that this very upload made it is enough if no digest can be compared. Raises NotPermitted or
+        Unsupported without HeadObject, if ListObjects does not decide either.
         """
         try:
             info = self._store.head_object(self._target)
         except UNAVAILABLE as exc:
             return self._find_listed(exc)
-        return self.check(info) if info is not None else None
+        return self.check(info, by_mark=by_mark) if info is not None else None
 
     def _find_listed(self, unavailable: NotPermitted | Unsupported) -> FoundObject | None:
         """Return the object if ListObjects shows its ETag, None if it shows another one or none.
@@ -138,10 +142,14 @@ class ObjectProbe:
             unavailable.refusal,
         ) from unavailable
 
-    def check(self, info: ObjectInfo) -> FoundObject | None:
+    def check(self, info: ObjectInfo, *, by_mark: bool = True) -> FoundObject | None:
         """Return the object that HeadObject returned as *info* if it is the one that ``find`` looks for."""
         verified = self._verify(info, ours_only=True)
-        return FoundObject(info, verified, is_marked(self._expected, info)) if verified is not None else None
+        # The ETag over those of the parts that were sent shows them, too.
+        is_shown = verified in BY_CONTENT or info.etag.lower() == self._expected.composed_etag
+        if verified is None or not (is_shown or by_mark):
+            return None
+        return FoundObject(info, verified, is_marked(self._expected, info))
 
     def _verify(self, info: ObjectInfo, *, ours_only: bool = False) -> Verified | None:
         """Return what verifies the object; its ETag only if no other digest does, because the source is read again."""
@@ -161,12 +169,8 @@ class ObjectProbe:
         self._compute_etag = None
         return True
 
-    def shows_content(self, found: FoundObject) -> bool:
-        """Return whether a digest of *found*, or the ETag of what was sent, verifies it, not only its mark."""
-        return found.verified in BY_CONTENT or found.info.etag.lower() == self._expected.composed_etag
-
-    def find_marked(self) -> FoundObject | None:
-        """Return the object only if upload id or token shows that this very upload made it.
+    def find_marked(self, *, by_mark: bool = True) -> FoundObject | None:
+        """Return the object only if upload id or token shows that this very upload made it; *by_mark* as for ``find``.
 
         None also if HeadObject is not permitted: such credentials can still complete an upload.
         """
@@ -174,7 +178,7 @@ class ObjectProbe:
             info = find_readable(self._store, self._target)
         except UNAVAILABLE:
             return None
-        found = self.check(info) if info is not None else None
+        found = self.check(info, by_mark=by_mark) if info is not None else None
         return found if found is not None and found.is_marked else None
 
     def confirm(self, stored: Stored) -> Finished:
@@ -302,9 +306,12 @@ def _with_md5(context: UploadContext, part: Part, receipt: Receipt, stat: Source
     return replace(receipt, md5=digest.md5)
 
 
-def find_ours(context: UploadContext, probe: ObjectProbe) -> FoundObject | None:
-    """Return what *probe* finds if it is marked or shows the requested options: an older object may have others."""
-    found = probe.find()
+def find_ours(context: UploadContext, probe: ObjectProbe, *, by_mark: bool) -> FoundObject | None:
+    """Return what *probe* finds if it is marked or shows the requested options: an older object may have others.
+
+    *by_mark*: Complete may have been executed here, so that the mark is enough if no digest can be compared.
+    """
+    found = probe.find(by_mark=by_mark)
     if found is None or found.is_marked:
         return found
     options = compare_with_request(context, found.info, without_lock=locks_later(context))

@@ -73,6 +73,7 @@ class Checkpoint(Value, rename="camel", omit_defaults=True):
     part size is multiplied by *factor* after every *every* parts; None if it is constant. ``completing`` are the
     headers that Complete must send, ``requested`` those of the options that the object must have (None if an earlier
     version initiated the upload). ``enlarged_from`` is the part size asked for, if the bucket required larger parts.
+    ``is_complete_sent``: Complete was sent for these parts, so that this upload may have made the object of them.
     """
 
     source: str
@@ -88,6 +89,7 @@ class Checkpoint(Value, rename="camel", omit_defaults=True):
     completing: Mapping[str, str] = field(default_factory=dict)
     enlarged_from: Positive | None = None
     requested: Mapping[str, str] | None = None
+    is_complete_sent: bool = False
 
 
 class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
@@ -308,8 +310,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         ) from exc
 
 
-def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
-    """Add *receipt* to the checkpoint at *path*; safe while other processes do the same.
+def record(path: Path, upload: Upload, *added: Receipt, is_complete_sent: bool = False) -> bool:
+    """Change the checkpoint at *path*: add receipts, and set the flag. Safe while other processes do the same.
 
     The lock is on the checkpoint itself, so it also works on a shared disk. On a file system without locks, a record
     that another process overwrites costs a request, never a part. Returns False if the checkpoint is gone or
@@ -320,7 +322,8 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
             found = load(path)
             if found is None or found.upload.upload_id != upload.upload_id:
                 return False
-            save(path, replace(found, receipts={**found.receipts, receipt.number: receipt}))
+            receipts = {**found.receipts, **{one.number: one for one in added}}
+            save(path, replace(found, receipts=receipts, is_complete_sent=is_complete_sent))
     except FileNotFoundError:
         return False
     return True
