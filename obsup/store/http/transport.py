@@ -96,7 +96,7 @@ class Transport:
         size = len(body) if isinstance(body, bytes) else body.size
         unsigned = _unsigned(headers, address.host, size)
         host = self._hosts.get(root) or self._find_host(root)
-        signed = _signed(unsigned, sign=sign, is_empty=not size and method in ("PUT", "POST"))
+        signed = _signed(method, unsigned, sign=sign, is_empty=not size and method in ("PUT", "POST"))
         sent = signed if host.through is None else {**signed, **host.through.headers}
         head = head_of(method, root + target if host.is_forwarded else target, sent)
         timeout_s = limited(self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1))
@@ -185,10 +185,13 @@ def _unsigned(headers: Mapping[str, str], host: str, size: int) -> dict[str, str
     return _merged(headers, own)
 
 
-def _signed(headers: Mapping[str, str], *, sign: Sign | None, is_empty: bool) -> dict[str, str]:
+def _signed(method: str, headers: Mapping[str, str], *, sign: Sign | None, is_empty: bool) -> dict[str, str]:
     """Return *headers* with those that *sign* returns for them; *is_empty*: with the length of an empty body."""
     signed = _merged(headers, sign(headers) if sign is not None else {})
     if is_empty:
         # After signing: the vendors' clients do not sign the length of an empty body.
         signed["Content-Length"] = "0"
+    if method in ("GET", "HEAD"):
+        # A cache on the way may keep what the store says of a public object, and proxies change this header.
+        signed = _merged({"Cache-Control": "no-cache"}, signed)
     return signed

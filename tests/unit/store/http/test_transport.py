@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -109,8 +109,30 @@ def test_a_key_is_sent_through_a_proxy_byte_by_byte(open_transport: Open, key: s
 def test_no_other_headers_are_sent(open_transport: Open) -> None:
     """No Accept, no Connection, no Transfer-Encoding: what is sent was signed."""
     with ScriptedServer(ok) as server:
-        send(open_transport(), server.endpoint)
+        send(open_transport(), server.endpoint, "DELETE")
         assert [name for name, _ in server.last.headers] == ["Host", "User-Agent", "Accept-Encoding"]
+
+
+def test_caches_on_the_way_are_not_asked(open_transport: Open) -> None:
+    """RFC 9111, 3.5: they may keep the response about a public object. --header can ask for another directive."""
+    with ScriptedServer(ok) as server:
+        for method, given, expected in (
+            ("GET", {}, "no-cache"),
+            ("HEAD", {}, "no-cache"),
+            ("HEAD", {"cache-control": "no-store"}, "no-store"),
+            ("PUT", {}, None),
+            ("POST", {}, None),
+        ):
+            signed: list[str] = []
+
+            def sign(headers: Mapping[str, str], signed: list[str] = signed) -> Mapping[str, str]:
+                signed.extend(headers)
+                return {}
+
+            address = locate(server.endpoint, "bucket", "key", "path")
+            open_transport().exchange(method, address, (), headers=given, body=b"", sign=sign)
+            assert server.last.header("Cache-Control") == expected
+            assert ("cache-control" in [name.lower() for name in signed]) == bool(given)
 
 
 def test_a_header_in_another_case_is_sent_once(open_transport: Open) -> None:
