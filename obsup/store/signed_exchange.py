@@ -112,8 +112,10 @@ class SignedExchange:
         return root
 
     def fetch(self, request: StoreRequest, *required: str) -> xml.Element:
-        """Send *request* and return the document of its response, as ``document``."""
-        return self.document(request, self.send(request), *required)
+        """Send the *request* of a list and return the document of its response, as ``document``."""
+        response = self.send(request)
+        self._clock.listed(response.headers.get("date", ""))
+        return self.document(request, response, *required)
 
     def _refusal(self, request: StoreRequest, response: Response) -> Refusal:
         refusal = read_refusal(

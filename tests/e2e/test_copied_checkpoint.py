@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import wait_for_requests
 from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 ARGUMENTS = ("upload", "bigfile", "bucket/key", "--parts", "3")
@@ -40,17 +44,27 @@ def test_the_object_of_the_other_machine_is_not_taken_for_this_source(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
+def machine_with_a_copy(shell: Shell, folder: Path, *, age_s: float = 0.0) -> Shell:
+    """Return another machine, which has had copies of the source and of the checkpoint for *age_s* seconds."""
+    folder.mkdir()
+    for path in shell.folder.glob("bigfile*"):
+        shutil.copy2(path, folder)
+    (checkpoint,) = folder.glob("*.obsup.json")
+    os.utime(checkpoint, (time.time() - age_s,) * 2)
+    return Shell(folder, {**shell.environment, "OBSUP_STATE_DIR": str(folder.parent / "state")})
+
+
 def test_a_machine_whose_copy_of_the_checkpoint_is_behind_notes_the_other_sender(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile, tmp_path: Path
 ) -> None:
-    """They share nothing, so only the list of parts, before the missing ones are sent, shows that both send."""
-    source, other = make_file(600_000), tmp_path / "other"
-    other.mkdir()
+    """They share nothing, so only the list of parts, before the missing ones are sent, shows that both send.
+
+    A run with this checkpoint that was killed a moment ago leaves the same, so that is no reason to stop.
+    """
+    source = make_file(600_000)
     assert shell.run("init", "bigfile", "bucket/key", "--parts", "3").code == 0
-    for path in shell.folder.glob("bigfile*"):
-        shutil.copy2(path, other)
+    elsewhere = machine_with_a_copy(shell, tmp_path / "other")
     sandbox.add_fault("stall=60,op=part,part=2")
-    elsewhere = Shell(other, {**shell.environment, "OBSUP_STATE_DIR": str(tmp_path / "state")})
     with shell.begin(*ARGUMENTS, "-j", "1") as process:
         try:
             wait_for_requests(sandbox, "part", 1)
@@ -59,4 +73,43 @@ def test_a_machine_whose_copy_of_the_checkpoint_is_behind_notes_the_other_sender
             process.kill()
     assert outcome.code == 0, outcome.err
     assert "part 1 is not in the checkpoint, but stored less than a minute ago" in outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_machine_that_sends_the_same_upload_counts_as_running(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """As --if-running says: no run with the older checkpoint has sent the new parts. The dates are the store's."""
+    source = make_file(600_000)
+    sandbox.add_fault("skew=-400")
+    assert shell.run("init", "bigfile", "bucket/key", "--parts", "3").code == 0
+    elsewhere = machine_with_a_copy(shell, tmp_path / "other", age_s=120)
+    sandbox.add_fault("stall=60,op=part,part=2")
+    with shell.begin(*ARGUMENTS, "-j", "1") as process:
+        try:
+            wait_for_requests(sandbox, "part", 1)
+            before = len(sandbox.requests)
+            busy = elsewhere.run(*ARGUMENTS)
+            assert busy.code == 75
+            assert "Part 1 is not in the checkpoint, but stored less than 5 minutes ago" in busy.err
+            assert elsewhere.run(*ARGUMENTS, "--if-running", "skip").code == 0
+            stopped = elsewhere.run(*ARGUMENTS, "--if-running", "wait", "--max-time", "1s")
+            assert (stopped.code, "the time limit is reached" in stopped.err) == (75, True), stopped.err
+            assert {r.operation for r in list(sandbox.requests)[before:]} == {"parts"}
+        finally:
+            process.kill()
+    with elsewhere.begin(*ARGUMENTS, "--if-running", "wait") as waiting:
+        try:
+            lists = len(sandbox.requests)
+            wait_for(lambda: len(sandbox.requests) > lists, process=waiting)
+            restarted = shell.run(*ARGUMENTS, "--if-running", "skip")
+            assert restarted.code == 0, restarted.err
+            _, notes = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
+    assert (waiting.returncode, "another machine is at work on bucket/key: waiting" in notes) == (0, True), (
+        notes
+    )
+    sent = Counter(r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
+    assert sent == Counter([1, 2, 3])
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

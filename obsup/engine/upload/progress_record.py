@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -29,6 +31,8 @@ MAX_WRITING_SHARE = 0.02
 # The whole file is written each time, so it is written only when this share of the parts is new: 10,000 parts are
 # written about 300 times, in less than a second of CPU. Receipts that a crash loses are restored from the store's list.
 MIN_NEW_SHARE = 0.02
+# How often a run that sends parts updates the time of its checkpoint: see ``other_sender``.
+TOUCH_INTERVAL_S = 10.0
 
 
 class ProgressRecord:
@@ -57,6 +61,7 @@ class ProgressRecord:
         self._registered: tuple[Upload, Path | None] | None = None
         self._written: os.stat_result | None = None
         self._has_other_writer = False
+        self._write_lock = threading.Lock()
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
@@ -96,24 +101,51 @@ class ProgressRecord:
         if self._path is None:
             return
         started = self._monotonic()
-        self._note_other_writer(self._path)
-        try:
-            checkpoints.save(self._path, self.checkpoint)
-        except CheckpointUnwritable as exc:
-            self._move(exc)
-            return
-        self._written = _status(self._path)
+        with self._write_lock:
+            self._note_other_writer(self._path)
+            try:
+                checkpoints.save(self._path, self.checkpoint)
+            except CheckpointUnwritable as exc:
+                self._move(exc)
+                return
+            self._written = _status(self._path)
         self._register()
         took = self._monotonic() - started
         self._due = started + max(MIN_INTERVAL_S, took / MAX_WRITING_SHARE)
 
+    @contextmanager
+    def kept_current(self, interval_s: float = TOUCH_INTERVAL_S) -> Iterator[None]:
+        """Update the time of the checkpoint regularly while inside: it shows until when this run sent parts."""
+        is_over = threading.Event()
+
+        def touch() -> None:
+            while not is_over.wait(interval_s):
+                self._touch()
+
+        with contextlib.suppress(RuntimeError):  # no more threads may start
+            threading.Thread(target=touch, name="checkpoint", daemon=True).start()
+        try:
+            yield
+        finally:
+            is_over.set()
+
+    def _touch(self) -> None:
+        with self._write_lock, contextlib.suppress(OSError):
+            if self._path is not None and self._written is not None and not self._is_replaced(self._path):
+                os.utime(self._path)
+                self._written = _status(self._path)
+
+    def _is_replaced(self, path: Path) -> bool:
+        """Return whether another process has written the checkpoint since this one has."""
+        status, written = _status(path), self._written
+        if status is None or written is None:
+            return False
+        return (status.st_ino, status.st_mtime_ns) != (written.st_ino, written.st_mtime_ns)
+
     def _note_other_writer(self, path: Path) -> None:
         """Note once if another process has written the checkpoint since: its machine does not share the lock."""
-        status, written = _status(path), self._written
-        if self._has_other_writer or status is None or written is None:
-            return
-        self._has_other_writer = (status.st_ino, status.st_mtime_ns) != (written.st_ino, written.st_mtime_ns)
-        if self._has_other_writer:
+        if not self._has_other_writer and self._is_replaced(path):
+            self._has_other_writer = True
             text = f"another process writes {quoted(path)}: if another machine runs this upload, parts are sent twice"
             self._observe(events.Noted(text))
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from obsup.dates import parse_date
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.adoption import agreed_checksum, find_interrupted, list_open_parts, parts_of
+from obsup.engine.upload.other_sender import without_other_sender
 from obsup.engine.upload.progress_record import ProgressRecord, new_checkpoint, open_record
 from obsup.errors import NextStep, SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
@@ -27,9 +27,6 @@ from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, StoredPart, Upload
 from obsup.text import quoted
 from obsup.units import exact_size
-
-# How long ago a part was stored that a run which is not over may have sent.
-RECENT_S = 60.0
 
 
 def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested: Plan | None) -> None:
@@ -114,52 +111,26 @@ def reconcile(
     trusted = not changes(checkpoint.stat, stat) and context.source_digests is None
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
-    listed = list_open_parts(context, checkpoint.upload, None if must_list else checkpoint.receipts)
-    _note_other_sender(context, checkpoint, listed)
+    recorded = None if must_list else checkpoint.receipts
+    listed = without_other_sender(
+        context, checkpoint, plan.count, lambda: list_open_parts(context, checkpoint.upload, recorded)
+    )
     fitting = _fitting(listed, plan)
     own = {one.number: _own_receipt(checkpoint, one) for one in fitting}
     proven = {number: one for number, one in own.items() if trusted and one and not one.is_unproven}
     unproven = [one for one in fitting if one.number not in proven]
     kept = proven | compare_with_file(context, checkpoint.upload, stat, unproven, plan, own)
     for stored in fitting:
-        recorded, receipt = own[stored.number], kept.get(stored.number)
+        earlier, receipt = own[stored.number], kept.get(stored.number)
         if receipt is not None:
             receipts[stored.number] = receipt
-        elif recorded is not None and recorded.is_unproven:
+        elif earlier is not None and earlier.is_unproven:
             context.note(f"part {stored.number} was sent by a host that sees another file: sending it again")
-        elif recorded is not None:
+        elif earlier is not None:
             differing.append(stored.number)
     if differing and context.request.on_change == "fail":
         raise source_changed(context.source, checkpoint.stat, stat, differing)
     return receipts
-
-
-def sent_here(upload: Upload) -> tuple[str, str]:
-    """Return the fact, to be learned, that this run sends parts of *upload*."""
-    return "parts are sent", upload.upload_id
-
-
-def _note_other_sender(context: UploadContext, checkpoint: Checkpoint, listed: Iterable[StoredPart]) -> None:
-    """Note parts that were stored a moment ago, and not by a run that the checkpoint records.
-
-    Machines exclude each other only if they share the checkpoint. One that has a copy of it sends the same parts. Once
-    this run has sent parts, they may be its own: those whose source was touched in the meantime are not recorded.
-    """
-    if context.connection.learned.has(sent_here(checkpoint.upload)):
-        return
-    now_s = context.now_s()
-    others = [
-        one.number
-        for one in listed
-        if one.number not in checkpoint.receipts
-        and (stored_s := parse_date(one.last_modified)) is not None
-        and abs(now_s - stored_s) < RECENT_S
-    ]
-    if others:
-        context.note(
-            f"{parts_are(others)} not in the checkpoint, but stored less than a minute ago: unless a run was killed "
-            "just now, another machine uploads this file, and sends the same parts"
-        )
 
 
 def confirmed(

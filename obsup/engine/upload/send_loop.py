@@ -14,8 +14,9 @@ from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, fit_p
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.complete import PartsRejected, complete
+from obsup.engine.upload.other_sender import sent_here
 from obsup.engine.upload.progress_record import ProgressRecord
-from obsup.engine.upload.resume import reconcile, sent_here
+from obsup.engine.upload.resume import reconcile
 from obsup.engine.verify.earlier_object import find_completed
 from obsup.errors import UNAVAILABLE, UploadGone
 from obsup.local.source.file import check_sent
@@ -105,7 +106,8 @@ class SendLoop:
     def _send_missing(self, record: ProgressRecord, plan: Plan) -> None:
         """Send what is missing. The checkpoint is written later: ``complete`` does that in any case."""
         missing = self._missing_parts(record, plan)
-        self._sender.send_parts(self._context, self._tally, missing, record.add)
+        with record.kept_current():
+            self._sender.send_parts(self._context, self._tally, missing, record.add)
 
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
         stat, source = self._context.planned(record.checkpoint.stat), str(self._context.source)

@@ -15,11 +15,15 @@ MIN_REPORTED_DIFFERENCE_S = 60.0
 
 
 class ServerClock:
-    """The time that the store expects in a signature."""
+    """The time that the store expects in a signature.
+
+    ``list_offset_s`` is that of the last list, whose dates were written by the same clock, unless it is unknown.
+    """
 
     def __init__(self, time_s: Callable[[], float] = time.time) -> None:
         self._time_s = time_s
         self.offset_s = 0.0
+        self.list_offset_s = 0.0
 
     def now(self) -> datetime:
         """Return the time of the store, aware, in UTC."""
@@ -32,6 +36,10 @@ class ServerClock:
             return False
         self.offset_s = -ahead_s
         return True
+
+    def listed(self, date: str) -> None:
+        """Note the Date header of a list just received."""
+        self.list_offset_s = -(self.ahead_s(date) or 0.0)
 
     def ahead_s(self, date: str) -> float | None:
         """Return how many seconds this computer's clock is ahead of a Date header just received; None if invalid."""

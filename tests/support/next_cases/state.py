@@ -9,6 +9,7 @@ _INIT = "obsup init bigfile bucket/key --parts 2"
 _SENT = (
     f"{_INIT}; obsup part bigfile bucket/key --part-number 1; obsup part bigfile bucket/key --part-number 2"
 )
+_PART_ELSEWHERE = "cd other && obsup part bigfile bucket/key --upload-id $id --parts 2 --part-number"
 _IS_OPEN = "obsup uploads bucket | grep -q ."
 _NONE_OPEN = f"! {_IS_OPEN}"
 _COPY = "obsup part bucket/key --upload-id $id --part-number 1 --copy-source bucket/old"
@@ -348,6 +349,13 @@ CASES = (
         before=f"fault drop-answer,op=complete; {_NO_HEAD}; "
         f"fault error=403:AccessDenied,op=list,times=always; ! {_PARTS}",
         command=_PARTS,
+    ),
+    Case(
+        "engine/upload/other_sender: _busy",
+        75,
+        before=f"{_INIT}; touch -d '2 minutes ago' *.obsup.json; mkdir other && cp bigfile other; {_PART_ELSEWHERE} 1",
+        command=_PARTS,
+        fix=f"{_PART_ELSEWHERE} 2",
     ),
     Case(
         "local/state/lock: UploadLock.__enter__",

@@ -19,6 +19,7 @@ from obsup.engine.upload.progress_record import (
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
+from tests.support.waiting import wait_for
 
 CHECKPOINT = Checkpoint(
     source="/data/bigfile",
@@ -152,3 +153,20 @@ def test_another_writer_of_the_checkpoint_is_noted_once(
     first.write()
     [note] = notes
     assert note.startswith(f"another process writes {path}: ")
+
+
+def test_a_run_that_sends_parts_keeps_the_time_of_its_checkpoint_current(
+    tmp_path: Path, notes: list[str], observe: Callable[[events.Event], None]
+) -> None:
+    """It shows until when the run may have stored parts, and hides no other writer."""
+    path = tmp_path / "checkpoint"
+    first, second = (ProgressRecord(CHECKPOINT, path, observe=observe) for _ in range(2))
+    first.write()
+    written = path.stat().st_mtime_ns
+    with first.kept_current(0.001):
+        wait_for(lambda: path.stat().st_mtime_ns > written)
+        first.write()
+        assert notes == []
+        second.write()
+        first.write()
+    assert len(notes) == 1
