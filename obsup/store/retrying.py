@@ -131,7 +131,9 @@ class Attempts:
                 throttled = classify(exc).action is Action.SLOW_DOWN
             self._observe(events.Retried(part_number, self._count, reason, delay_s, throttled))
             if delay_s and self._policy.sleep(delay_s):
-                raise Stopped(f"{doing} was stopped while waiting for a retry")
+                raise Stopped(
+                    f"{doing} was stopped while waiting for a retry", f"The last attempt failed: {reason}"
+                )
 
     def _counted_s(self, failure: StoreError | NetworkError, elapsed_s: float) -> float:
         """Return how much of the retry time an attempt of *elapsed_s* has used up."""

@@ -215,6 +215,22 @@ def test_max_time_ends_every_command_during_a_request(
     assert "--max-time" in outcome.err
 
 
+@pytest.mark.parametrize(
+    "command", [("upload",), ("upload", "--parts", "2"), ("verify",), ("upload", "-r")], ids=str
+)
+def test_a_stop_names_the_failure_that_was_retried(
+    command: tuple[str, ...], sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """More time would not help, so it is not advised."""
+    make_file(300_000)
+    sandbox.add_fault("error=503:SlowDown,times=always")
+    outcome = shell.run(*command, "bigfile", "bucket/key/", "--max-time", "0.5s")
+    assert outcome.code == 75
+    assert "--max-time or --until ended the run; the last attempt had failed" in outcome.err
+    assert "503" in outcome.err.partition("the last attempt had failed")[2]
+    assert outcome.err.endswith("--max-time 0.5s\n")
+
+
 def test_until_is_a_time_of_day(slow: Sandbox, shell: Shell) -> None:
     """The deadline is the next time that the clock shows it, today or tomorrow."""
     soon = datetime.now() + timedelta(minutes=1)

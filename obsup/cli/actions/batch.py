@@ -20,12 +20,12 @@ from obsup.cli.display.batch_meter import BatchMeter
 from obsup.cli.report.batch import BatchCommand, BatchReport, FailedList, summary_line
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.run.requests import NO_SOURCE, BatchOptions, CommandOptions
-from obsup.cli.run.session import Session, allow_more_time, run_command
+from obsup.cli.run.session import Session, explain_stop, run_command
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader, compare_batch
 from obsup.engine.job.connection import StoreSettings
-from obsup.errors import ObsupError, OutOfTime, SourceUnreadable, run_again
+from obsup.errors import ObsupError, SourceUnreadable, run_again
 from obsup.local.files.existing import exists, is_file
 from obsup.local.files.overwritten import is_in
 from obsup.local.source.stream import WaitingStream, open_standard_input
@@ -100,9 +100,10 @@ def _carry_out(
         summary = BatchUploader(connection, request, observe=observe, stop=stop, limit=session.limit).run(
             report
         )
-    if isinstance(summary.ended_by, OutOfTime) and (command == "verify" or not summary.has_progress):
-        what = "no file or part was complete" if command == "upload" else "not all files were compared"
-        summary.ended_by.next_step = allow_more_time(session.options.limits, f"{what} in that time")
+    if summary.ended_by is not None:
+        work = "no file or part was complete" if command == "upload" else "not all files were compared"
+        is_short = command == "verify" or not summary.has_progress
+        explain_stop(summary.ended_by, session, too_short=f"{work} in that time" if is_short else "")
     return summary
 
 

@@ -36,7 +36,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Busy, NextStep, ObsupError, OtherRank, OutOfTime, Stopped, run_again
+from obsup.errors import Busy, Interrupted, NextStep, ObsupError, OtherRank, OutOfTime, Stopped, run_again
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Stored, Upload
 from obsup.text import shielded
@@ -54,21 +54,28 @@ class Session:
     """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints.
 
     ``response`` is what the store confirmed in its latest response; ``is_connected`` if it may have been asked.
-    ``has_object``: the store has created an object, so that no part of it is left to be used again.
+    ``has_object``: the store has created an object, so that no part of it is left to be used again. ``last_failure`` is
+    that of the attempt before the retry for which the run waits, "" if the store has responded since.
     """
 
     def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
         rate = options.limits.rate
         self.options = options
-        self.display = replace(display, observe=events.both(self._take_response, display.observe))
+        self.display = replace(display, observe=events.both(self._take, display.observe))
         self.is_connected = self.has_object = False
+        self.last_failure = ""
         self.response: Stored | None = None
         self.stop = stop
         self.limit = RateLimit(rate, check=stop.check_in_flight) if rate else None
         self.tally = ProgressTally(display.progress, self.display.observe)
         self.fields: dict[str, Any] = {}
 
-    def _take_response(self, event: events.Event) -> None:
+    def _take(self, event: events.Event) -> None:
+        inner = events.of_one(event)
+        if isinstance(inner, events.Retried):
+            self.last_failure = inner.reason
+        elif _is_success(inner):
+            self.last_failure = ""
         if isinstance(event, events.Requested) and event.stored is not None:
             self.response = event.stored
             self.has_object |= event.operation in ("CompleteMultipartUpload", "PutObject")
@@ -162,6 +169,15 @@ def report_upload(session: Session, result: Result) -> int:
     return 0
 
 
+def _is_success(event: events.Event) -> bool:
+    """Return whether *event* shows that the store responds."""
+    if isinstance(event, events.Requested):
+        return event.status is not None
+    return isinstance(event, events.PartStored) or (
+        isinstance(event, events.FileEnded) and event.how != "failed"
+    )
+
+
 def _observed(display: Display, metrics: RunMetrics | None) -> Display:
     if metrics is None:
         return display
@@ -186,7 +202,20 @@ def _do(work: Callable[[Session], T], session: Session) -> T:
         raise
 
 
-def allow_more_time(limits: Limits, text: str) -> NextStep:
+def explain_stop(error: ObsupError, session: Session, *, too_short: str) -> None:
+    """Add to *error*, if it is the reason of a stop, the failure that was retried, or the step after a short time.
+
+    *too_short* says for which work the time was too short, "" if the next run gets further.
+    """
+    if not isinstance(error, OutOfTime | Interrupted):
+        return
+    if session.last_failure:
+        error.why = f"{error.why}; the last attempt had failed: {session.last_failure}"
+    elif isinstance(error, OutOfTime) and too_short and error.next_step is None:
+        error.next_step = _allow_more_time(session.options.limits, too_short)
+
+
+def _allow_more_time(limits: Limits, text: str) -> NextStep:
     """Return the step for a run whose time was too short, as *text* says: the next one would get no further."""
     longer = ("--max-time", exact_duration(2 * limits.max_time_s)) if limits.max_time_s is not None else ()
     return run_again(f"{text}, so allow more", add=longer)
@@ -202,10 +231,10 @@ def _report_failure(
     is_transfer: bool,
 ) -> None:
     tally = session.tally if session is not None and is_transfer else None
-    if isinstance(error, OutOfTime) and tally is None and error.next_step is None:
-        error.next_step = allow_more_time(options.limits, "the command did not end in that time")
-    elif isinstance(error, OutOfTime) and tally and tally.in_flight and not tally.sent_parts:
-        error.next_step = allow_more_time(options.limits, "no part was complete in that time")
+    if session is not None:
+        is_idle = tally is not None and (tally.sent_parts or not tally.in_flight)
+        work = "the command did not end" if tally is None else "no part was complete"
+        explain_stop(error, session, too_short="" if is_idle else f"{work} in that time")
     is_made = session is not None and session.has_object
     stored = (tally.stored_parts, tally.parts) if tally is not None and not is_made else (0, None)
     output.print_message(output.error_lines(error, resume=resume, stored=stored))

@@ -54,7 +54,7 @@ CASES = (
         before="obsup init bigfile bucket/key",
     ),
     Case(
-        "cli/run/session: allow_more_time",
+        "cli/run/session: _allow_more_time",
         75,
         before="fault slow=20K,op=part,times=always",
         command="obsup upload bigfile bucket/key --parts 2 --max-time 1s",
