@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             log=arguments.log,
         )
     except OSError as exc:
-        print(f"obsup sandbox: cannot serve: {exc}", file=sys.stderr)
+        where = f"{exc.filename}: " if exc.filename else f"port {arguments.port}: " if arguments.port else ""
+        print(f"obsup sandbox: cannot serve: {where}{exc.strerror or exc}", file=sys.stderr)
         return 1
     with sandbox:
         return _run(sandbox, command) if command else _serve(sandbox, kept=arguments.dir is not None)

@@ -34,6 +34,8 @@ def check_error(outcome: Outcome, code: int, *texts: str) -> None:
         ([".", "bucket/key"], 66, ["is a directory"]),
         (["/dev/null", "bucket/key"], 66, ["not a regular file"]),
         (["bigfile", "bucket"], 2, ["has no key", "bucket/bigfile"]),
+        (["bigfile", "s3://bucket"], 2, ["has no key", "Use s3://bucket/bigfile"]),
+        (["bigfile", "bucket/\udcff"], 2, [r"invalid key $'\377'", "in UTF-8"]),
         (["bigfile", "My_Bucket/key"], 2, ["invalid bucket name 'My_Bucket'", "Did you mean my-bucket?"]),
         (["bigfile", "ftp://bucket/key"], 2, ["unknown scheme ftp://"]),
         (["bigfile", "bucket/" + "k" * 1025], 2, ["too long", "to 1024 characters"]),

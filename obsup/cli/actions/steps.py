@@ -137,7 +137,7 @@ def run_copy(
     def work(session: Session) -> str:
         selector, context = _open(session, source, target, options)
         name, _, version_id = utf8_name(copy_source).partition("?versionId=")
-        _, bucket, key = split_target(name)
+        _, bucket, key = split_target(name, what="copy source")
         copied = CopySource(bucket, key, copy_range, version_id or None)
         upload, stored = copy_one(context, selector, part_number, copied)
         session.add_upload(upload)

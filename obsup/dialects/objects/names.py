@@ -7,6 +7,7 @@ import re
 from obsup.dialects.addressing import is_ip_address
 from obsup.dialects.dialect import Dialect
 from obsup.errors import NextStep, WrongUsage
+from obsup.text import quoted
 
 MIN_BUCKET_CHARACTERS = 3
 _MAX_BUCKET_CHARACTERS = 63
@@ -50,9 +51,9 @@ def check_key(dialect: Dialect, key: str) -> None:
         size = len(key.encode())
     except UnicodeEncodeError:
         raise WrongUsage(
-            f"invalid key {key!r}",
+            f"invalid key {quoted(key)}",
             "It is not valid UTF-8, but the stores keep names as UTF-8",
-            NextStep("write the key in the TARGET instead of using the file name"),
+            NextStep("write a key in UTF-8 in the TARGET, which need not be the file name"),
         ) from None
     limits = dialect.limits
     length, unit = (len(key), "characters") if limits.counts_characters else (size, "bytes")

@@ -7,10 +7,13 @@ from obsup.text import utf8_name
 from obsup.vendor_names import PROVIDERS
 
 
-def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:
+def split_target(
+    text: str, *, file_name: str | None = None, what: str = "target"
+) -> tuple[str | None, str, str]:
     """Return (provider or None, bucket, key) of a TARGET: ``BUCKET/KEY`` or ``obs://BUCKET/KEY``.
 
-    *file_name* is appended to a TARGET that ends in ``/``. Raises WrongUsage if the key is missing.
+    *file_name* is appended to a TARGET that ends in ``/``; *what* names it in messages. Raises WrongUsage if the key is
+    missing.
     """
     scheme, rest = split_scheme(text)
     bucket, _, key = rest.partition("/")
@@ -18,9 +21,9 @@ def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None
         key += utf8_name(file_name)
     if not bucket or not key:
         raise WrongUsage(
-            f"the target {text!r} has no {'key' if bucket else 'bucket'}",
-            "A target is BUCKET/KEY",
-            NextStep(f"use {bucket or 'BUCKET'}/{file_name or 'KEY'}"),
+            f"the {what} {text!r} has no {'key' if bucket else 'bucket'}",
+            f"A {what} is BUCKET/KEY",
+            NextStep(f"use {scheme + '://' if scheme else ''}{bucket or 'BUCKET'}/{file_name or 'KEY'}"),
         )
     return scheme, bucket, key
 

@@ -7,8 +7,10 @@ from obsup.engine.steps.lookup import UploadSelector, find_upload, require_uploa
 from obsup.engine.upload.abort import abort_incomplete, source_size
 from obsup.engine.upload.adoption import find_candidates, unknown_upload
 from obsup.errors import NextStep, WrongUsage
+from obsup.local.files.existing import exists
 from obsup.local.state import checkpoint as checkpoints
 from obsup.model import Upload
+from obsup.text import quoted
 
 
 def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | None:
@@ -29,12 +31,18 @@ def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | N
 def _forget_interrupted(context: UploadContext, selector: UploadSelector) -> None:
     """Remove the checkpoint of an upload whose initiation was interrupted, if the store has no upload that may be it.
 
-    Raises WrongUsage if it has one: nothing shows that it is ours.
+    Raises WrongUsage if it has one: nothing shows that it is ours. A missing source may be misspelled.
     """
     if selector.ignored:
         context.note(selector.ignored)
     checkpoint = checkpoints.load(selector.path) if selector.path is not None else None
     if checkpoint is None or selector.path is None:
+        if selector.source is not None and not exists(selector.source):
+            context.note(
+                f"{quoted(selector.source)} does not exist, and no upload of it to {selector.target} is recorded here: "
+                "nothing was aborted; this lists the open uploads",
+                command=("obsup", "uploads", selector.target.name),
+            )
         return
     for upload_id in find_candidates(context, checkpoint.open_before, checkpoint.created)[:1]:
         raise WrongUsage(

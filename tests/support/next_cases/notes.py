@@ -9,6 +9,14 @@ _DENIED = "fault error=403:AccessDenied,op=part,times=always"
 
 CASES = (
     Case(
+        "engine/steps/abort: _forget_interrupted",
+        0,
+        before="obsup init bigfile bucket/key",
+        command="obsup abort bigfiel bucket/key",
+        check="obsup uploads bucket/key | grep -q .",
+        line="Note",
+    ),
+    Case(
         "engine/upload/adoption: report_left_alone",
         0,
         before="XDG_STATE_HOME=elsewhere obsup init bucket/key",

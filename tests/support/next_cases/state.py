@@ -267,7 +267,7 @@ CASES = (
         command=_PARTS,
     ),
     Case(
-        "engine/steps/abort: _forget_interrupted",
+        "engine/steps/abort: _forget_interrupted 2",
         2,
         before="fault drop-answer,op=initiate,times=always; "
         "fault error=403:AccessDenied,op=parts,times=always; ! obsup init bigfile bucket/key --parts 2; clear",
