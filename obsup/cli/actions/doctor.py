@@ -109,7 +109,7 @@ class Report:
     def suggest_signature(self, accepted: str | None) -> None:
         """Add the signature that the store has *accepted*: the failures suggest it. None: it accepts no other one."""
         if accepted is None:
-            # The others have steps of their own: another provider, for example.
+            # The others have other steps: another provider, for example.
             for error in self._failures:
                 if error.refusal is not None and error.refusal.code == "SignatureDoesNotMatch":
                     other = f", or, {OTHER_PROVIDER}" if error.refusal.is_assumed else ""

@@ -155,8 +155,8 @@ class ExtraProcesses:
     """More Python processes on this machine.
 
     They are started once enough small files wait, and only if they share nothing with the driver except the number of
-    files in flight: a rate limit, or one file at a time, needs a single process. Measured on two idle cores with 10,000
-    files of 4 KiB, medians of three interleaved runs: 2,900 files per second with them, 940 without.
+    files in flight: a rate limit, or one file at a time, needs a single process. CPU seconds for 20,000 files of 4 KiB:
+    without them 9.0 in one process, which can use one core; with them 0.9 in the driver and 8.6 in processes.
     """
 
     def __init__(self, request: BatchRequest, settings: StoreSettings, stop: StopSignal) -> None:
