@@ -14,7 +14,12 @@ from obsup.value import Value
 
 StoredOrSent = TypeVar("StoredOrSent", Receipt, StoredPart)
 MAX_SHOWN_RUNS = 40
-CANNOT_ASSEMBLE = "cannot assemble the object: "
+
+
+class WrongParts(DataMismatch):
+    """The listed parts are not what is expected; ``faults`` names each difference."""
+
+    faults: Sequence[str] = ()
 
 
 class ExpectedParts(Value):
@@ -56,7 +61,7 @@ def check_receipts(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]
 def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[StoredPart]:
     """Return the *listed* parts in order if they are what is *expected*.
 
-    Raises DataMismatch, which names every part that is missing, unexpected, of the wrong size or with another ETag.
+    Raises WrongParts, which names every part that is missing, unexpected, of the wrong size or with another ETag.
     """
     parts = {one.number: one for one in listed}
     faults = [*_count_faults(parts, expected), *_size_faults(parts, expected), *_etag_faults(parts, expected)]
@@ -67,11 +72,13 @@ def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[S
             faults = [f"the parts together have {total} bytes, not {expected.size}"]
         step = run_again("send the missing parts, or give the SOURCE of these parts or their --expect-size")
     if faults:
-        raise DataMismatch(
-            f"{CANNOT_ASSEMBLE}{'; '.join(faults)}",
+        error = WrongParts(
+            f"cannot assemble the object: {'; '.join(faults)}",
             "An object assembled from these parts would not be the source; the upload is unchanged",
             step,
         )
+        error.faults = faults
+        raise error
     return [parts[number] for number in sorted(parts)]
 
 

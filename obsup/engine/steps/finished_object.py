@@ -8,7 +8,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result, response_fields
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
 from obsup.engine.proof.object_proof import Verified, etag_of, is_composite, lacks_mark, mark_of
-from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
+from obsup.engine.proof.part_list import WrongParts
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
 from obsup.engine.verify.made_object import find_object_of
@@ -54,7 +54,7 @@ class FinishedObject(Value):
         try:
             parts_check.receipts(parts, self.checkpoint)
         except DataMismatch as exc:
-            raise self._does_not_pass([exc.what.removeprefix(CANNOT_ASSEMBLE)]) from exc
+            raise self._does_not_pass(exc.faults if isinstance(exc, WrongParts) else [exc.what]) from exc
         if None not in (parts_check.crc64, found.info.crc64) and parts_check.crc64 != found.info.crc64:
             raise self._does_not_pass(
                 [f"its CRC-64 is {found.info.crc64}, that of SOURCE {parts_check.crc64}"]
@@ -91,7 +91,7 @@ class FinishedObject(Value):
             found = FoundObject(info, by, is_marked=False)
         return result_of(self.upload, found)
 
-    def _does_not_pass(self, faults: list[str]) -> DataMismatch:
+    def _does_not_pass(self, faults: Sequence[str]) -> DataMismatch:
         return DataMismatch(
             f"the object of the completed upload {self.upload.upload_id} fails a check: {'; '.join(faults)}",
             "The object of a completed upload must pass the same checks as the parts of an open one",
