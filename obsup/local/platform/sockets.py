@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
+from contextlib import suppress
 from typing import Any
+
+_LINGER = "hh" if sys.platform == "win32" else "ii"
+
+
+def reset_on_close(sock: Any, is_reset: bool) -> None:
+    """Let close() and the end of the process discard what is still to be sent; otherwise the system sends it later."""
+    with suppress(OSError):
+        plain = getattr(sock, "socket", sock)  # of urllib3's TLS within TLS
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, is_reset, 0))
+
 
 if sys.platform == "win32":
     HAS_SENDFILE = False

@@ -27,7 +27,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The endpoint begins with https, but the server does not use TLS on this port",
+        "The endpoint begins with https, or has no scheme, but the server does not use TLS on this port",
         run_again("check --endpoint: write http:// instead of https://, or use the port that supports TLS"),
         kind="no-tls",
     ),

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from obsup.errors import NetworkError
+from obsup.local.platform.sockets import reset_on_close
 from obsup.store.http.body import Body
 from obsup.store.http.response import open_stream, read_body, read_head
 from obsup.store.http.settings import ConnectionSettings, Response, limited
@@ -45,13 +46,17 @@ class NoTLS(ssl.SSLError):
 
 
 class Connection:
-    """A connection that stops sending as soon as the store responds. ``is_reusable``: it can carry another request."""
+    """A connection that stops sending as soon as the store responds. ``is_reusable``: it can carry another request.
+
+    A request that failed never reaches the store later, when it may be older than another one.
+    """
 
     def __init__(self, open_socket: OpenSocket, settings: ConnectionSettings) -> None:
         self._open_socket = open_socket
         self._settings = settings
         self._sock: Any = None
         self._next_check_s = 0.0
+        self._is_done = False
         self.is_reusable = False
 
     @property
@@ -65,10 +70,11 @@ class Connection:
         self, method: str, head: bytes, body: Body | bytes, size: int, *, response_timeout_s: float
     ) -> Response:
         """Send *head* and the *size* bytes of *body*, and return the response. Raises NetworkError and OSError."""
-        self.is_reusable = is_sent = False
+        self.is_reusable = self._is_done = is_sent = False
         alert: BaseException | None = None
         if self._sock is None:
             self._sock = self._open_socket()
+            reset_on_close(self._sock, True)
         try:
             self._send_request(head, body, size)
             is_sent = True
@@ -84,12 +90,15 @@ class Connection:
                 raise exc from alert
             require_whole_request(answer.status, is_sent=is_sent)
             content = read_body(stream, answer)
+        self._is_done = is_sent
         self.is_reusable = is_sent and not answer.is_last
         return Response(answer.status, answer.headers, content)
 
     def close(self) -> None:
         """Close the connection."""
         if self._sock is not None:
+            if self._is_done:
+                reset_on_close(self._sock, False)
             self._sock.close()
             self._sock = None
 

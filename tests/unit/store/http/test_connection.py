@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import closing, nullcontext
 from functools import partial
@@ -65,6 +66,19 @@ def test_a_body_of_any_size_arrives_complete(size: int) -> None:
         with ScriptedServer(lambda _: response(200)) as server:
             _put(server, body)
             assert server.last.body == content[:size]
+
+
+def test_a_request_that_failed_does_not_reach_the_store_later() -> None:
+    """It may be older than another one then: the system would send the rest of it in the next minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        address = locate(f"http://127.0.0.1:{server.getsockname()[1]}", "bucket", "key", "path")
+        settings = ConnectionSettings(stall_timeout_s=0.2)
+        with closing(Transport(settings)) as transport, pytest.raises(NetworkError):
+            transport.exchange("PUT", address, (), headers={}, body=bytes(MAX_JOINED_BODY_BYTES), sign=None)
+        connection, _ = server.accept()
+        with connection, pytest.raises(ConnectionResetError):
+            b"".join(iter(partial(connection.recv, 4096), b""))
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
