@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -52,6 +52,11 @@ def sleep(seconds: float) -> bool:
     return False
 
 
+def _uniform(low: float, high: float) -> float:
+    """Return a number between *low* and *high*. The module random, with four others, would take long to load."""
+    return low + (high - low) * int.from_bytes(os.urandom(6), "big") / (1 << 48)
+
+
 class RetryPolicy(Value):
     """How long to retry and how long to wait in between. Durations are seconds; randomness and time are arguments.
 
@@ -63,7 +68,7 @@ class RetryPolicy(Value):
     base_s: float = 0.5
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], bool] = sleep
-    uniform: Callable[[float, float], float] = field(default=random.uniform)
+    uniform: Callable[[float, float], float] = field(default=_uniform)
 
     def delay_s(self, attempt: int, requested_s: float | None) -> float:
         """Return the wait after the failed *attempt* (from 1), at least *requested_s*, the store's Retry-After."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.engine.plan.concurrency_probe import INITIAL_JOBS, MAX_JOBS
+from obsup.engine.plan.file_plan import INITIAL_JOBS, MAX_JOBS
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 

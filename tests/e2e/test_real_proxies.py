@@ -306,7 +306,7 @@ def mute_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     resolve, ended = socket.getaddrinfo, threading.Event()
 
     def getaddrinfo(host: Any, *args: Any, **more: Any) -> Any:
-        if host == HOST and not more.get("flags", 0) & socket.AI_NUMERICHOST:
+        if host in (HOST, HOST.encode()) and not more.get("flags", 0) & socket.AI_NUMERICHOST:
             ended.wait(60)
         return resolve(host, *args, **more)
 

@@ -190,7 +190,7 @@ def test_a_host_name_that_no_longer_resolves(rig: Rig, monkeypatch: pytest.Monke
     resolve, is_resolvable = socket.getaddrinfo, [True]
 
     def getaddrinfo(host: str | bytes | None, *args: Any, **more: Any) -> Any:
-        if host != "store.test":
+        if host not in ("store.test", b"store.test"):
             return resolve(host, *args, **more)
         if is_resolvable[0]:
             return resolve("127.0.0.1", *args, **more)

@@ -100,7 +100,9 @@ def test_the_version_alone_is_printed_without_click(option: str, shell: Shell) -
 
 
 def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """An upload in one request, without a terminal, loads no Rich, XML, workers, parts or vendor files.
+    """An upload in one request, without a terminal, loads no Rich, XML, workers, parts, walk or vendor files.
+
+    What handles failures is loaded before: after one, for example of open files, modules may not be readable.
 
     requests and urllib3, with http.client and the email package, are only loaded for a proxy.
     """
@@ -115,16 +117,23 @@ def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make
         "http.client",
         "email",
         "multiprocessing",
+        "random",
+        "shutil",
+        "stringprep",
+        "tempfile",
         "subprocess",
         "defusedxml",
         "xml.sax",
         "tomllib",
         "configparser",
+        "obsup.cli.run.metrics",
+        "obsup.engine.plan.concurrency_probe",
         "obsup.engine.send.workers",
         "obsup.engine.send.remote_task",
         "obsup.engine.upload.resume",
         "obsup.engine.upload.send_loop",
         "obsup.local.config.instance_metadata",
         "obsup.local.config.vendor_files",
+        "obsup.local.walk",
         "obsup.sandbox",
     }

@@ -10,7 +10,7 @@ import pytest
 from obsup import events
 from obsup.engine.job.job_limit import memory_size, within_limits
 from obsup.engine.job.request import Jobs, UploadRequest
-from obsup.engine.plan.concurrency_probe import MAX_JOBS
+from obsup.engine.plan.file_plan import MAX_JOBS
 from obsup.errors import WrongUsage
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from obsup.cli.display.batch_meter import BatchMeter
 from obsup.cli.report.batch import BatchCommand, BatchReport, FailedList, summary_line
 from obsup.cli.report.next_command import resume_command
-from obsup.cli.run.requests import NO_SOURCE, BatchOptions, CommandOptions
+from obsup.cli.run.batch_options import BatchOptions
+from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, explain_stop, run_command
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest

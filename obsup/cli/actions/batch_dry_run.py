@@ -10,7 +10,8 @@ from obsup.cli.actions.batch import batch_request, check_usage
 from obsup.cli.actions.dry_run import show_limit, show_lock, without_log
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields, target_fields
-from obsup.cli.run.requests import BatchOptions, CommandOptions
+from obsup.cli.run.batch_options import BatchOptions
+from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.dry_run import PlannedFile, plan_batch
 from obsup.exit_status import worst_code

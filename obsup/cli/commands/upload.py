@@ -74,7 +74,8 @@ def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_ru
 
 
 def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:
-    from obsup.cli.run.requests import batch_options_from, options_from
+    from obsup.cli.run.batch_options import batch_options_from
+    from obsup.cli.run.requests import options_from
 
     conflicts.check_many(values)
     conflicts.check_files(values)
@@ -109,12 +110,14 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
 
 def _suggest_from_command(sources: tuple[str, ...]) -> None:
     """Raise UsageError for ``TARGET -- CMD ARG…`` without --from-command."""
-    from shutil import which  # with three modules for archives, which completion does not need
+    argv = sys.argv[1:]
+    command = argv[argv.index("--") + 1 :] if "--" in argv else []
+    if not command or len(command) != len(sources):
+        return
+    from shutil import which  # with three modules for archives
 
     from obsup.local.files.existing import exists
 
-    argv = sys.argv[1:]
-    command = argv[argv.index("--") + 1 :] if "--" in argv else []
-    if command and len(command) == len(sources) and not exists(Path(sources[0])) and which(command[0]):
+    if not exists(Path(sources[0])) and which(command[0]):
         line = shell_line(["obsup", "upload", "--from-command", sources[0], "--", *command])
         raise click.UsageError(f"To upload the output of CMD, add --from-command: {line}")

@@ -34,7 +34,8 @@ def verify(sources: tuple[str, ...], target: str, **values: Any) -> int:
     request per file. Objects without a file do not matter. A file that differs does not stop the others; --failed-list
     collects their names for upload --from-list. All shards together cover all files.
     """
-    from obsup.cli.run.requests import batch_options_from, options_from
+    from obsup.cli.run.batch_options import batch_options_from
+    from obsup.cli.run.requests import options_from
 
     if len(sources) > 1 or values["recursive"] or values["from_list"]:
         from obsup.cli.actions.batch import run_batch

@@ -8,34 +8,19 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 
 from obsup import events
 from obsup.cli.display.meter import short_reason
 from obsup.cli.report.output import error_lines, print_message
+from obsup.cli.run.requests import MetricsOptions
 from obsup.errors import BadConfiguration, LocalFailure, NextStep, run_again
 from obsup.local.files.content import read_content
 from obsup.local.state.atomic_file import write_atomically
 from obsup.text import quoted
-from obsup.value import Value
 
 LAST_SUCCESS = "obsup_last_success_timestamp_seconds"
 # A larger file is not one that obsup wrote.
 MAX_OLD_BYTES = 1 << 20
-
-
-class MetricsOptions(Value):
-    """Where the metrics go, and what labels them: TARGET as it was given, and the profile."""
-
-    path: Path
-    target: str
-    profile: str = ""
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The labels of every metric: the key is the prefix of many files."""
-        bucket, _, key = self.target.rpartition("://")[2].partition("/")
-        return {"bucket": bucket, "key": key, "profile": self.profile}
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from obsup.cli.arguments import conflicts
 from obsup.cli.display.display import DisplayOptions
-from obsup.cli.run.metrics import MetricsOptions
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.option_values import (
     Limits,
@@ -25,9 +24,7 @@ from obsup.engine.steps.lookup import UploadSelector
 from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.local.state.checkpoint_path import default_path
-from obsup.local.walk.walk import Links
 from obsup.model import Target
-from obsup.shard import Shard
 from obsup.text import without_password
 from obsup.units import exact_duration
 from obsup.value import Value
@@ -37,6 +34,20 @@ MIN_INTERVAL_S = 0.1
 # Placeholders in a request whose source or target is not known yet.
 NO_SOURCE = Path("-")
 NO_TARGET = Target("", "", "", "")
+
+
+class MetricsOptions(Value):
+    """Where the metrics go, and what labels them: TARGET as it was given, and the profile."""
+
+    path: Path
+    target: str
+    profile: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of every metric: the key is the prefix of many files."""
+        bucket, _, key = self.target.rpartition("://")[2].partition("/")
+        return {"bucket": bucket, "key": key, "profile": self.profile}
 
 
 class CommandOptions(Value):
@@ -88,26 +99,6 @@ class CommandOptions(Value):
         return self.checkpoint
 
 
-class BatchOptions(Value):
-    """The options that select the files of a batch and say what to do with files that fail."""
-
-    recursive: bool
-    links: Links
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    from_list: Path | None
-    null: bool
-    fail_fast: bool
-    fail_if_empty: bool
-    failed_list: Path | None
-    shard: Shard | None = None
-
-    @property
-    def separator(self) -> bytes:
-        """What separates the names in lists of files."""
-        return b"\0" if self.null else b"\n"
-
-
 def options_from(values: dict[str, Any], target: str | None = None) -> CommandOptions:
     """Return the parsed options of a command as typed values; an option that the command lacks has its default.
 
@@ -121,11 +112,6 @@ def options_from(values: dict[str, Any], target: str | None = None) -> CommandOp
         metrics_options=_metrics_options(values, target),
         **fields_of(CommandOptions, values),
     )
-
-
-def batch_options_from(values: dict[str, Any]) -> BatchOptions:
-    """Return the options of a batch as typed values."""
-    return BatchOptions(**fields_of(BatchOptions, values))
 
 
 def _display_options(values: dict[str, Any]) -> DisplayOptions:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -26,7 +26,6 @@ from obsup.cli.report.fields import (
     target_fields,
 )
 from obsup.cli.report.next_command import ResumeCommand, resume_command
-from obsup.cli.run.metrics import RunMetrics
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.signals import stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
@@ -41,6 +40,9 @@ from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Stored, Upload
 from obsup.text import shielded
 from obsup.units import exact_duration
+
+if TYPE_CHECKING:
+    from obsup.cli.run.metrics import RunMetrics
 
 T = TypeVar("T")
 # Commands whose work is done by the one that is running.
@@ -121,7 +123,7 @@ def run_command(
     session: Session | None = None
     metrics: RunMetrics | None = None
     try:
-        metrics = RunMetrics(options.metrics_options) if options.metrics_options is not None else None
+        metrics = _metrics(options)
         stop = _stop_signal(options.limits)
         with (
             open_display(options.display, name or command, meter, stop=stop) as display,
@@ -176,6 +178,14 @@ def _is_success(event: events.Event) -> bool:
     return isinstance(event, events.PartStored) or (
         isinstance(event, events.FileEnded) and event.how != "failed"
     )
+
+
+def _metrics(options: CommandOptions) -> RunMetrics | None:
+    if options.metrics_options is None:
+        return None
+    from obsup.cli.run.metrics import RunMetrics  # only with --metrics
+
+    return RunMetrics(options.metrics_options)
 
 
 def _observed(display: Display, metrics: RunMetrics | None) -> Display:

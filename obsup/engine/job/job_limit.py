@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.plan.concurrency_probe import MAX_JOBS
+from obsup.engine.plan.file_plan import MAX_JOBS
 from obsup.local.platform.processes import available_memory, count_limits, total_memory
 from obsup.units import KIB, MIB
 

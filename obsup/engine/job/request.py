@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.objects.object_headers import Operation, object_headers
-from obsup.engine.plan.concurrency_probe import INITIAL_JOBS, MAX_JOBS
+from obsup.engine.plan.file_plan import INITIAL_JOBS, MAX_JOBS
 from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.part_proof import Digest
 from obsup.errors import WrongUsage, run_again

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from obsup.engine.plan.file_plan import INITIAL_JOBS, MAX_JOBS
 from obsup.units import MIB
 from obsup.value import Value
 
-# Parts in flight with --jobs auto: at the start, and at most.
-INITIAL_JOBS, MAX_JOBS = 5, 32
 # The throughput ratio that more connections must reach to stay, and the ratio that fewer connections must keep.
 MIN_GAIN_RATIO = 1.08
 MIN_KEPT_RATIO = 0.96

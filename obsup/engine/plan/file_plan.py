@@ -13,6 +13,8 @@ from obsup.units import KIB, MIB, exact_size, format_size
 from obsup.value import Value
 
 DEFAULT_PART_SIZE = 9 * MIB
+# Parts in flight with --jobs auto: at the start, and at most.
+INITIAL_JOBS, MAX_JOBS = 5, 32
 
 
 class Growth(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -30,7 +29,7 @@ class AtomicFile:
         if is_special(path):
             self._file = path.open("wb")
             return
-        temporary = path.parent / (temporary_prefix(path) + secrets.token_hex(4))  # "." has no name
+        temporary = path.parent / (temporary_prefix(path) + os.urandom(4).hex())  # "." has no name
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
             descriptor = open_file(str(temporary), flags, private=is_private)

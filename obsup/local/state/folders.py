@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from obsup.local.files.existing import exists
@@ -33,6 +32,8 @@ def _can_be_written(folder: Path) -> bool:
 
 def temporary_folder() -> Path:
     """Return a temporary folder for this user, for locks if the state directory cannot be written."""
+    import tempfile  # with eight modules, only without a state directory that can be written
+
     try:
         folder = tempfile.gettempdir()
     except FileNotFoundError:

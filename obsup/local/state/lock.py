@@ -60,8 +60,8 @@ def target_hash(target: Target) -> str:
 
 def lock_folder() -> Path | None:
     """Return the folder of locks, which exists; None if no folder can be written, for example in a container."""
-    for root in (state_folder(), temporary_folder()):
-        folder = root / "locks"
+    for find_root in (state_folder, temporary_folder):
+        folder = find_root() / "locks"
         if can_use_private_folder(folder):
             return folder
     return None

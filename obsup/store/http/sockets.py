@@ -124,7 +124,9 @@ def find_addresses(host: str, port: int, timeout_s: float) -> list[Any]:
 
 def _resolve(name: str, port: int, timeout_s: float) -> list[Any]:
     """Return the addresses of *name*. While the resolver waits for name servers, it handles no signal."""
-    resolve = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    # For bytes, Python loads no tables of other alphabets.
+    host = name.encode() if name.isascii() else name
+    resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     with suppress(socket.gaierror):
         return resolve(flags=socket.AI_NUMERICHOST)
     return call_within(timeout_s, resolve)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from obsup.engine.plan.concurrency import ConcurrencyLimit
-from obsup.engine.plan.concurrency_probe import INITIAL_JOBS, MAX_JOBS, ConcurrencyProbe
+from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
+from obsup.engine.plan.file_plan import INITIAL_JOBS, MAX_JOBS
 from obsup.events import PartSent, PartStored, Retried
 from obsup.units import MIB
 

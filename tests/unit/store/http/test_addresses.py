@@ -30,7 +30,7 @@ def set_addresses(monkeypatch: pytest.MonkeyPatch) -> SetAddresses:
 
     def run(*addresses: tuple[str, int]) -> None:
         def getaddrinfo(host: Any, *args: Any, **more: Any) -> Any:
-            if host != "store.test":
+            if host not in ("store.test", b"store.test"):
                 return resolve(host, *args, **more)
             return [
                 (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses
@@ -60,7 +60,7 @@ def mute_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     resolve, ended = socket.getaddrinfo, threading.Event()
 
     def getaddrinfo(host: Any, *args: Any, **more: Any) -> Any:
-        if host == "store.test" and not more.get("flags", 0) & socket.AI_NUMERICHOST:
+        if host == b"store.test" and not more.get("flags", 0) & socket.AI_NUMERICHOST:
             ended.wait(LONG_S)
         return resolve(host, *args, **more)
 
