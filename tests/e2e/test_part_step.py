@@ -25,7 +25,7 @@ from obsup.errors import DataMismatch
 from obsup.local.state.lock import UploadLock
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
-from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.upload_rig import when_requested
@@ -253,6 +253,39 @@ def test_a_source_that_cannot_be_looked_at_after_the_copy(
         assert inside.run(*copying, *span).code == 0
     [upload] = sandbox.uploads()
     assert inside.run("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3").code == 0
+
+
+def test_a_source_that_the_store_did_not_have_before_the_copy(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+) -> None:
+    """HeadObject shows none, but the copy succeeds: of which version, nothing shows. Complete refuses the part."""
+    sandbox.add_fault("error=404:NoSuchKey,op=head")
+    outcome = inside.run(*copying, *RANGES[0])
+    assert (outcome.code, "returned before the copy that the source does not exist" in outcome.err) == (
+        65,
+        True,
+    )
+    for span in RANGES[1:]:
+        assert inside.run(*copying, *span).code == 0
+    [upload] = sandbox.uploads()
+    complete = ("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3")
+    assert inside.run(*complete).code == 65
+    assert inside.run(*copying, *RANGES[0]).code == 0
+    assert inside.run(*complete).code == 0
+
+
+def test_a_source_without_an_etag_is_noted(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+) -> None:
+    """Nothing shows whether all parts are copied from one version of it."""
+
+    def without_etag(answer: Answer) -> Wire | None:
+        return with_other_headers(answer, drop={"etag"}) if answer.operation == "head" else None
+
+    with MutatingRelay(sandbox.port, without_etag) as relay:
+        outcome = inside.run(*copying, *RANGES[0], "--endpoint", relay.endpoint)
+    assert outcome.code == 0, outcome.err
+    assert "it cannot be checked that all parts are copied from one version of bucket/old" in outcome.err
 
 
 def test_a_source_that_changes_just_before_a_copy(

@@ -18,6 +18,7 @@ from obsup.text import quoted
 from obsup.value import Value
 
 PRECONDITION_FAILED = 412
+_CANNOT_CHECK = "it cannot be checked that all parts are copied from one version of {}"
 
 
 class CopySource(Value):
@@ -47,9 +48,11 @@ def copy_one(
     upload = selected.upload
     with selected.needed(selector), locked_part(context, upload, number):
         etag = _etag_of(context, upload, source)
-        pinned = copied_parts.begin(upload, number, source.name, etag) if etag is not None else None
-        if etag != pinned:
+        pinned = copied_parts.begin(upload, number, source.name, etag) if etag else None
+        if pinned not in (None, etag):
             raise _changed(upload, source, f"It had ETag {pinned}, now it has {etag}; nothing was copied")
+        if etag == "":
+            copied_parts.record(upload, number, source.name, "")
         try:
             stored = context.store.copy_part(
                 upload,
@@ -65,8 +68,8 @@ def copy_one(
         is_whole = _check_size(context, upload, number, source)
         if is_whole and source.version_id is not None:
             copied_parts.forget(upload, number)
-        if pinned is not None:
-            _check_unchanged(context, upload, number, source, pinned)
+        if etag is not None:
+            _check_unchanged(context, upload, number, source, etag)
     return upload, stored
 
 
@@ -84,17 +87,19 @@ def check_copied_parts(upload: Upload, listed: Iterable[StoredPart]) -> None:
 
 
 def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str | None:
-    """Return the ETag of *source*; None if it does not exist, cannot be requested, or is a version."""
+    """Return the ETag of *source*, "" if it does not exist; None if it is not shown, or if *source* is a version."""
     if source.version_id is not None:
         return None
     target = replace(upload.target, bucket=source.bucket, key=source.key)
     try:
         info = context.store.head_object(target, is_copy_source=True)
     except (Denied, Refused) as exc:
-        text = f"{exc.what}: it cannot be checked that all parts are copied from one version of {source.name}"
-        context.note(text)
+        context.note(f"{exc.what}: {_CANNOT_CHECK.format(source.name)}")
         return None
-    return info.etag if info is not None and info.etag else None
+    if info is not None and not info.etag:
+        context.note(f"without an ETag {_CANNOT_CHECK.format(source.name)}")
+        return None
+    return info.etag if info is not None else ""
 
 
 def _check_size(context: UploadContext, upload: Upload, number: int, source: CopySource) -> bool:
@@ -130,13 +135,14 @@ def _check_unchanged(
 ) -> None:
     """Record what was copied. Raises DataMismatch unless the source is unchanged: not every store checks the condition.
 
-    If it is unknown, ``complete`` rejects the part.
+    If it is unknown, ``complete`` rejects the part. *pinned* is "" if the store returned that there was no source.
     """
     etag = _etag_of(context, upload, source)
-    if etag is None:
+    if etag is None or not pinned:
+        other = "The store returned the ETag of the source before the copy, but not after it"
         raise DataMismatch(
             f"part {number} was copied, but {quoted(source.name)} may have changed",
-            "The store returned the ETag of the source before the copy, but not after it",
+            other if pinned else "The store returned before the copy that the source does not exist",
             run_again("copy the part again"),
         )
     copied_parts.record(upload, number, source.name, etag if etag == pinned else "")
