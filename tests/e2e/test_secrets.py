@@ -185,7 +185,7 @@ def killed(machine: Machine) -> None:
     process = machine.start_process(*UPLOAD, "--json", "-j", "3")
     with process, machine.recording(process.pid):
         wait_for(lambda: list(machine.work.glob("*.obsup.json")))
-        time.sleep(0.5)
+        wait_for(lambda: [one for one in machine.sandbox.requests if one.operation == "part"])
         process.kill()
         machine.output += process.communicate()
     assert list(machine.work.glob("*.obsup.json"))
