@@ -132,12 +132,8 @@ def _if_current(
     """
     if found is None:
         return None
-    is_current = _is_shown_by_digest(found) or _is_same_source(context, checkpoint, stat)
+    is_current = found.verified in BY_CONTENT or _is_same_source(context, checkpoint, stat)
     return found.finished(receipts) if is_current else None
-
-
-def _is_shown_by_digest(found: FoundObject) -> bool:
-    return found.verified in BY_CONTENT
 
 
 def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> bool:
