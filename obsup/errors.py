@@ -101,7 +101,7 @@ class Refused(ObsupError, exit_code=69, reason="refused"):
 
 
 class ObjectExists(Refused, reason="exists"):
-    """The object exists, and --no-overwrite does not allow to replace it."""
+    """The object exists, and --no-overwrite does not allow replacing it."""
 
 
 class DigestRequired(Refused):

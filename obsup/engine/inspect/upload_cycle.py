@@ -167,7 +167,7 @@ class UploadCycle:
         digest = part.hashed()
         if not Sent(stored, digest, checksum).is_by_etag:
             raise DataMismatch(
-                f"part {number} arrives changed",
+                f"part {number} was damaged on the way to the store",
                 "The store returned another checksum than that of the bytes that were sent",
                 run_again("check this computer's memory and the proxies on the way to the store"),
             )

@@ -221,7 +221,7 @@ def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> t
         if (row := row_of(dialect, name)) is not None:
             raise WrongUsage(
                 f"the header {name} cannot be sent with this command",
-                f"It is the header of {row.option}",
+                f"It belongs to the option {row.option}",
                 run_again(
                     "use that option, with upload or init if it describes the object", drop=("--header",)
                 ),

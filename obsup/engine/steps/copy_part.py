@@ -143,7 +143,7 @@ def _check_unchanged(
         raise DataMismatch(
             f"part {number} was copied, but {quoted(source.name)} may have changed",
             other if pinned else "The store returned before the copy that the source does not exist",
-            run_again("copy the part again"),
+            run_again(),
         )
     copied_parts.record(upload, number, source.name, etag if etag == pinned else "")
     if etag != pinned:

@@ -139,7 +139,7 @@ def _check_initiated(context: UploadContext, initiated: Initiated, before: Colle
     if is_missing or requested.is_denied_by(initiated.response):
         abort_unused(context.store, upload, context.observe)
         raise Refused(
-            f"the store does not encrypt the upload of {target} as {requested} requests",
+            f"the store does not encrypt the upload of {target} as requested by {requested}",
             NOT_CONFIRMED,
             run_again("use another store, or other encryption", drop=ENCRYPTION_OPTIONS),
         )

@@ -77,7 +77,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     finally:
         abort_unused(context.store, upload, context.observe)
     raise Refused(
-        f"the bucket {quoted(target.bucket)} does not encrypt objects as {requested} requests",
+        f"the bucket {quoted(target.bucket)} does not encrypt objects as requested by {requested}",
         NOT_CONFIRMED,
         run_again("use another store, or leave out the encryption", drop=ENCRYPTION_OPTIONS),
     )

@@ -24,6 +24,7 @@ from obsup.local.source.identity import check_unchanged, ignores_times, stat_sou
 from obsup.local.source.part_md5s import in_groups
 from obsup.model import Part
 from obsup.store.answers.failure_table import as_error
+from obsup.units import exact_size
 
 # How often Complete may reject parts before the upload fails.
 MAX_ROUNDS = 3
@@ -84,7 +85,7 @@ class SendLoop:
                 record.receipts = {}  # nothing shows which part is wrong
             return plan
         self._context.note(
-            f"this bucket requires larger parts: sending everything again in parts of {larger} bytes"
+            f"this bucket requires larger parts: sending everything again in parts of {exact_size(larger)}"
         )
         record.replace_checkpoint(
             replace(checkpoint, part_size=larger, receipts={}, enlarged_from=plan.part_size)

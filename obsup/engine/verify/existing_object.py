@@ -68,8 +68,8 @@ def object_exists(
     what = f"the object {target} exists already"
     if upload is None:
         step = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
-        return ObjectExists(what, "--no-overwrite does not allow to replace it", step, refusal)
-    why = f"--no-overwrite does not allow to replace it; upload {upload.upload_id} keeps its parts"
+        return ObjectExists(what, "--no-overwrite does not allow replacing it", step, refusal)
+    why = f"--no-overwrite does not allow replacing it; upload {upload.upload_id} keeps its parts"
     return ObjectExists(what, why, NextStep("discard the upload", command=upload.abort_command), refusal)
 
 

@@ -257,8 +257,8 @@ class ObjectProbe:
         return DataMismatch(
             f"the object {self._target} does not have the token of this upload, and may have other object options",
             f"The response to Initiate was lost, and upload {self._expected.upload_id}, which was taken for this one, "
-            "is that of another client",
-            run_again("replace the object by the source with the options of this command"),
+            "is that of another client; the next run replaces the object",
+            run_again(),
         )
 
     def _other_object(self, found: str) -> DataMismatch:

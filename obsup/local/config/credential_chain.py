@@ -78,7 +78,7 @@ class Chain(Value):
         if not self.is_installed():
             raise Denied(
                 f"the library of {self.title} is not installed",
-                f"Profile {name} asks for it",
+                f"Profile {name} requires it",
                 run_again(f"install it with {self.extra}"),
             )
         found = self._find(vendor_profile)

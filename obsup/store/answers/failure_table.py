@@ -149,7 +149,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.RETRY,
         NotFinished,
-        "The request body was cut off on its way for longer than --retry-for",
+        "The request body kept being cut off on its way for longer than --retry-for",
         run_again(),
         phrases=("request body was too small", "request body terminated unexpectedly"),
     ),
