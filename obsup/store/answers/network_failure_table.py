@@ -11,6 +11,12 @@ _PROXY_LOGIN = run_again(
     "begins with http:)",
     drop=("--proxy",),
 )
+_CLIENT_CERTIFICATE = (
+    "The server asks for a client certificate, does not accept this one, or needs another version of TLS"
+)
+_USE_CERTIFICATE = run_again(
+    "check --client-cert and --client-key, and which versions of TLS the server accepts"
+)
 _NEEDS_TLS = "The endpoint begins with http, but the server requires https on this port"
 _USE_HTTPS = run_again("check --endpoint: write https:// instead of http://")
 
@@ -32,12 +38,13 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         kind="no-tls",
     ),
     rule(Action.FAIL, BadConfiguration, _NEEDS_TLS, _USE_HTTPS, kind="needs-tls"),
+    rule(Action.FAIL, BadConfiguration, _CLIENT_CERTIFICATE, _USE_CERTIFICATE, kind="alert"),
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The server asks for a client certificate, does not accept this one, or needs another version of TLS",
-        run_again("check --client-cert and --client-key, and which versions of TLS the server accepts"),
-        kind="alert",
+        _CLIENT_CERTIFICATE,
+        _USE_CERTIFICATE,
+        phrases=("no required ssl certificate", "the ssl certificate error"),  # nginx
     ),
     rule(
         Action.FAIL,
@@ -142,5 +149,12 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         "(--restart)",
         run_again("raise that limit (nginx: client_max_body_size)"),
         status="413",
+    ),
+    rule(
+        Action.FAIL,
+        Refused,
+        "The server has nothing at this address: it may not be the store, or the endpoint needs a path",
+        run_again("check --endpoint"),
+        code="NotFound",
     ),
 )

@@ -37,8 +37,13 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
 
 
 def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
-    """Return the properties in a response to HeadObject; the size is -1 if it is missing or invalid."""
+    """Return the properties in a response to HeadObject; the size is -1 if it is missing or invalid.
+
+    Raises NetworkError without an ETag and a date: the response is not from a store.
+    """
     field = _fields(response)
+    if not header_etag(response) and not field("Last-Modified"):
+        raise NetworkError("garbled", "the response to HeadObject has no ETag and no date", sent=True)
     size = xml.decimal(field("Content-Length"))
     return ObjectInfo(
         size=-1 if size is None else size,

@@ -38,6 +38,12 @@ CASES = (
         78,
         "answer uploads 400 InvalidRequest The plain HTTP request was sent to HTTPS port",
     ),
+    _case(
+        "no required ssl certificate",
+        78,
+        "answer uploads 400 BadRequest No required SSL certificate was sent",
+    ),
+    _case("NotFound", 69, "answer uploads 404 - -"),
     _case("resolve", 75, "export OBSUP_ENDPOINT=http://store.invalid"),
     _case("refused", 75, "export OBSUP_ENDPOINT=http://127.0.0.1:9"),
     _case("tls", 75, "fault reset,op=uploads,times=always"),

@@ -274,10 +274,21 @@ def test_head_reads_the_headers_of_the_dialect() -> None:
     assert (info.request_id, info.last_modified) == ("r1", headers["Last-Modified"])
 
 
+def test_a_head_that_no_store_answered_is_not_an_object() -> None:
+    """The portal of a network answers everything with 200."""
+    with (
+        ScriptedServer(lambda _: response(200, "<html>Welcome</html>")) as server,
+        open_store("obs", server.endpoint) as store,
+        pytest.raises(NetworkError, match="no ETag and no date") as caught,
+    ):
+        store.head_object(target(server.endpoint))
+    assert caught.value.kind == "garbled"
+
+
 @pytest.mark.parametrize("length", ["-5", "1e9", "４２", "9" * 30])
 def test_an_invalid_length_is_unknown(length: str) -> None:
     """It must never equal the size of the source."""
-    reply = Reply([f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode()], close=True)
+    reply = Reply([f"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: {length}\r\n\r\n".encode()], close=True)
     with ScriptedServer(lambda _: reply) as server, open_store("obs", server.endpoint) as store:
         info = store.head_object(target(server.endpoint))
     assert info is not None
@@ -332,7 +343,7 @@ def test_a_customer_key_is_sent_with_the_content_but_not_with_complete(name: str
         "uploads": response(200, "<ListMultipartUploadsResult><IsTruncated/></ListMultipartUploadsResult>"),
         "abort": response(204),
         "put": STORED,
-        "head": response(200),
+        "head": STORED,
     }
     steps = iter(replies.values())
     with (
@@ -434,7 +445,7 @@ def test_access_key_with_a_colon_is_sent_as_it_is() -> None:
     """Swift's are ACCOUNT:USER."""
     keys = Credentials("account:user", "secret")
     with (
-        ScriptedServer(lambda _: response(200)) as server,
+        ScriptedServer(lambda _: STORED) as server,
         open_store("s3-v2", server.endpoint, keys=keys) as store,
     ):
         store.head_object(target(server.endpoint))
@@ -445,7 +456,7 @@ def test_security_token_goes_in_the_dialects_header() -> None:
     keys = Credentials("ak", "sk", "the-token")
     for name, dialect in DIALECTS.items():
         with (
-            ScriptedServer(lambda _: response(200)) as server,
+            ScriptedServer(lambda _: STORED) as server,
             open_store(name, server.endpoint, keys=keys) as store,
         ):
             store.head_object(target(server.endpoint))
