@@ -18,6 +18,7 @@ from obsup.cli.report.fields import (
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import DataMismatch, LocalFailure, NotFinished, ObsupError, OutOfTime, run_again
+from obsup.local.files.existing import real_path
 from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
@@ -40,7 +41,7 @@ class FailedList:
 
     def __init__(self, path: Path, separator: bytes, from_list: Path | None = None) -> None:
         self._path = path
-        self._is_input = from_list is not None and path.resolve() == from_list.resolve()
+        self._is_input = from_list is not None and real_path(path) == real_path(from_list)
         self._separator = separator
         self._omitted = 0
         try:

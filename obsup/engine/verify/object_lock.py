@@ -11,6 +11,9 @@ from obsup.engine.verify.existing_object import Made, find_made_object, is_seen
 from obsup.errors import UNAVAILABLE, NextStep, ObsupError, Refused, run_again
 from obsup.model import ObjectInfo, ObjectLock
 
+# The id of an object in a bucket whose versioning is suspended.
+_NO_VERSION = "null"
+
 
 def locks_later(context: UploadContext) -> bool:
     """Return whether the request asks for a retention that the vendor may set only after the upload."""
@@ -30,6 +33,8 @@ def confirm_lock(
     if not is_seen(info, made):
         info = _look_up(context, made)
     version_id = made.version_id or (info.version_id if info is not None else None)
+    if version_id == _NO_VERSION:
+        version_id = None
     if info is not None and _is_locked(context, lock, info, version_id):
         return info
     is_hidden = info is None or not any(name.lower() in info.headers for name in lock)

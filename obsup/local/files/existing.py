@@ -1,4 +1,4 @@
-"""Whether a path exists, without an error; ``Path.exists`` raises PermissionError before Python 3.14."""
+"""Paths that may not exist, without an error: ``Path.exists`` and ``Path.resolve`` raise some in older versions."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def is_file(path: Path) -> bool:
 def is_directory(path: Path) -> bool:
     """Return whether *path* is known to be a directory."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def real_path(path: Path) -> Path:
+    """Return *path* without symbolic links; a link that leads to itself stays."""
+    return Path(os.path.realpath(path))

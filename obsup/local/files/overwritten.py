@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from obsup.local.files.existing import exists, is_directory, is_file
+from obsup.local.files.existing import exists, is_directory, is_file, real_path
 
 
 class Overwritten(NamedTuple):
@@ -48,10 +48,10 @@ def find_overwritten(
 def is_in(path: Path, source: Path) -> bool:
     """Return whether *path* is the file *source*, or lies in the directory *source*."""
     if is_directory(source):
-        return path.resolve().is_relative_to(source.resolve())
+        return real_path(path).is_relative_to(real_path(source))
     return exists(path) and is_file(source) and path.samefile(source)
 
 
 def _place(path: Path) -> Path:
     """Return where a file is written: a link at its end is replaced, not followed."""
-    return path.parent.resolve() / path.name
+    return real_path(path.parent) / path.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.connection import connect
@@ -64,3 +65,19 @@ def test_lock_at_a_host_of_amazon(
             confirm_lock(context, context.requested_headers, None, stored)
     assert len(observed) == notes
     assert count_operations(sandbox)["set-retention"] == 0
+
+
+def test_a_lock_that_a_bucket_without_versions_shows(sandbox: Sandbox) -> None:
+    """A store that knows no locks may return all headers that it received; the version "null" is none."""
+    sandbox.add_fault("object-lock=0")
+    context = open_context(sandbox, "2039-12-31", [])
+    target = replace(TARGET, endpoint=sandbox.endpoint)
+    context = replace(context, request=replace(context.request, target=target))
+    stored = context.store.put_object(
+        target, bytes_body(b"x"), context.requested_headers, BodyDigests("ndTkYSaMgDT1yFZOFVxnpg==")
+    )
+    info = confirm_lock(context, context.requested_headers, None, stored)
+    assert info is not None
+    info, stored = replace(info, version_id="null"), replace(stored, version_id="null")
+    with pytest.raises(Refused, match="has no versions"):
+        confirm_lock(context, context.requested_headers, info, stored)
