@@ -239,6 +239,23 @@ def test_a_part_of_another_file_is_compared(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
+def test_complete_without_source_refuses_a_part_of_another_host(
+    sandbox: Sandbox, source: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint has that it must be compared with SOURCE."""
+    inside = Inside(sandbox, tmp_path, monkeypatch)
+    other = copy_to(elsewhere, source, change_at=PART)
+    assert inside.run("init", source, *SHARED, "--part-size", str(PART)).code == 0
+    for number in range(1, PARTS + 1):
+        path = other if number == 2 else source
+        assert inside.run("part", path, *SHARED, "--part-number", str(number)).code == 0
+    outcome = inside.run("complete", *SHARED)
+    assert (outcome.code, "part 2 was sent by a host that may see another file" in outcome.err) == (65, True)
+    assert inside.run("part", source, *SHARED, "--part-number", "2").code == 0
+    assert inside.run("complete", *SHARED).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
 @pytest.mark.parametrize("is_changed", [True, False], ids=["other content", "copy"])
 def test_complete_compares_a_part_of_another_host_in_an_encrypted_object(
     source: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_changed: bool

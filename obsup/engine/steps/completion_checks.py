@@ -11,7 +11,13 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
 from obsup.engine.proof.object_proof import combined_crc64
-from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
+from obsup.engine.proof.part_list import (
+    ExpectedParts,
+    check_parts,
+    have_equal_sizes,
+    parts_are,
+    windows_of,
+)
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.steps.lookup import FoundUpload
 from obsup.errors import DataMismatch, NextStep, run_again
@@ -96,6 +102,7 @@ class PartsCheck:
         parts = check_parts(listed, expected)
         if self.source is not None and self.stat is not None:
             return self._compare(self.source, self.stat, parts, checkpoint)
+        _require_proven(parts, recorded)
         self._report_unchecked(parts, expected)
         return [one.receipt for one in parts]
 
@@ -186,6 +193,18 @@ class PartsCheck:
 def _has_crc64(stored: StoredPart, recorded: Receipt | None) -> bool:
     """Return whether the CRC-64 of a part is known from the list, or from our own receipt."""
     return stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
+
+
+def _require_proven(parts: Sequence[StoredPart], recorded: Mapping[int, Receipt]) -> None:
+    """Raise DataMismatch for parts whose content must be compared with the source, which is not given."""
+    own = (recorded.get(one.number) for one in parts)
+    unproven = [one.number for one in own if one is not None and one.is_unproven]
+    if unproven:
+        raise DataMismatch(
+            f"{parts_are(unproven, 'was', 'were')} sent by a host that may see another file",
+            "Nothing shows without SOURCE that its content is the same; the upload is unchanged",
+            run_again("name SOURCE, or send these parts again on the host that initiated the upload"),
+        )
 
 
 def _differing(source: Path, numbers: list[int], *, has_match: bool) -> DataMismatch:

@@ -291,6 +291,15 @@ CASES = (
         tls="https",
     ),
     Case(
+        "engine/steps/completion_checks: _require_proven",
+        65,
+        before="obsup init bigfile bucket/key --parts 2 --checkpoint CK; cp -p bigfile /dev/shm/obsup-next-case; "
+        "obsup part /dev/shm/obsup-next-case bucket/key --part-number 1 --checkpoint CK; rm /dev/shm/obsup-next-case; "
+        "obsup part bigfile bucket/key --part-number 2 --checkpoint CK",
+        command="obsup complete bucket/key --checkpoint CK",
+        fix="obsup part bigfile bucket/key --part-number 1 --checkpoint CK",
+    ),
+    Case(
         "engine/steps/copy_part: _check_unchanged",
         65,
         before="obsup upload bigfile bucket/old; obsup init bucket/key; "
