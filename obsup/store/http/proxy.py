@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
 
@@ -27,7 +27,7 @@ def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
     NO_PROXY applies to every proxy, as with curl. A proxy of the environment is not used for this computer: it would
     connect to its own loopback interface.
     """
-    parts, proxies = urlsplit(url), _find_proxies(os.environ)
+    parts, proxies = urlsplit(url), _find_proxies()
     if _is_excluded(parts, proxies.get("no", "")):
         return None
     if settings.proxy is not None:
@@ -40,7 +40,7 @@ def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
 
 def given_proxies() -> Iterator[tuple[str, str, str]]:
     """Yield the proxies of the environment or of the system, and NO_PROXY: name, value, and source in words."""
-    proxies = _find_proxies(os.environ)
+    proxies = _find_proxies()
     for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
         value = proxies.get(name.removesuffix("_proxy"))
         if value:
@@ -49,21 +49,14 @@ def given_proxies() -> Iterator[tuple[str, str, str]]:
             yield name, value, f"environment variable {variable}" if variable else "settings of the system"
 
 
-def _find_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the proxies by scheme, and the list of exceptions as ``no``: those of the environment, or of the system.
+def _find_proxies() -> dict[str, str]:
+    """Return the proxies by scheme, and the exceptions as ``no``: those of the environment, or else of the system."""
+    has_variable = any(name.lower().endswith("_proxy") for name in os.environ)
+    if not has_variable and sys.platform not in _SYSTEMS_WITH_PROXIES:
+        return {}
+    from urllib.request import getproxies  # it loads http.client and the email package
 
-    A lower-case variable replaces the other one. The headers of a request to a CGI program could set HTTP_PROXY there.
-    """
-    if sys.platform in _SYSTEMS_WITH_PROXIES:
-        from urllib.request import getproxies  # it loads http.client and the email package
-
-        return getproxies()
-    found = {name: value for name, value in environ.items() if name.lower().endswith("_proxy")}
-    proxies = {name.lower(): value for name, value in found.items()}
-    if "REQUEST_METHOD" in environ:
-        proxies.pop("http_proxy", None)
-    proxies |= {name.lower(): value for name, value in found.items() if name.endswith("_proxy")}
-    return {name.removesuffix("_proxy"): value for name, value in proxies.items() if value}
+    return getproxies()
 
 
 def _is_excluded_by_system(host: str) -> bool:
