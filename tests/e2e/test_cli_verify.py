@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import make_files
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.slow
@@ -223,3 +224,11 @@ def test_an_open_upload_of_an_identical_object_is_named(shell: Shell, sandbox: S
     assert shell.run_script(command).code == 0
     assert sandbox.uploads() == []
     assert list(shell.folder.glob("*.obsup.json")) == []
+
+
+def test_many_identical_files_are_silent(shell: Shell, sandbox: Sandbox) -> None:
+    """Under cron, and also if the limit of open files allows fewer comparisons at once than usual."""
+    make_files(shell, *(f"tree/{number}" for number in range(20)))
+    assert shell.run("upload", "-r", "tree", "bucket/p/").code == 0
+    outcome = shell.run_script("ulimit -n 12; exec obsup verify -r tree bucket/p/")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")

@@ -128,6 +128,8 @@ def test_metrics_that_cannot_be_written(sandbox: Sandbox, shell: Shell, make_fil
     outcome = shell.run("upload", "bigfile", "bucket/key", "--metrics", "nowhere/run.prom")
     assert outcome.code == 74
     assert outcome.err.startswith("Error: the metrics nowhere/run.prom cannot be written.")
+    assert "is done, only the metrics are missing" in outcome.err
+    assert "Next:  Create its folder or name another file with --metrics." in outcome.err
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
     assert shell.run("upload", "bigfile", "bucket/key", "--metrics", "bigfile").code == 2
 

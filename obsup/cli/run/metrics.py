@@ -15,7 +15,7 @@ from obsup.cli.report.output import error_lines, print_message
 from obsup.cli.run.requests import MetricsOptions
 from obsup.errors import BadConfiguration, LocalFailure, NextStep, run_again
 from obsup.local.files.content import read_content
-from obsup.local.state.atomic_file import write_atomically
+from obsup.local.state.atomic_file import write_atomically, writing_advice
 from obsup.text import quoted
 
 LAST_SUCCESS = "obsup_last_success_timestamp_seconds"
@@ -90,10 +90,13 @@ class RunMetrics:
             # Not private: node_exporter runs as another user.
             write_atomically(path, self._text(exit_code), is_private=False)
         except OSError as exc:
+            is_done = (
+                "; what the command had to do is done, only the metrics are missing" if not exit_code else ""
+            )
             error = LocalFailure(
                 f"the metrics {quoted(path)} cannot be written",
-                exc.strerror or "",
-                NextStep("name another file with --metrics"),
+                f"{exc.strerror or type(exc).__name__}{is_done}",
+                NextStep(f"{writing_advice(exc)} or name another file with --metrics"),
             )
             print_message(error_lines(error, resume=None))
             return exit_code or error.exit_code

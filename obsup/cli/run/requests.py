@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,9 @@ def options_from(values: dict[str, Any], target: str | None = None) -> CommandOp
 
 def _display_options(values: dict[str, Any]) -> DisplayOptions:
     quiet = values["quiet"]
-    # A bar would mix with what a step prints.
-    progress = values.get("progress") or ("none" if quiet else "lines")
+    # A bar would mix with what a step prints. Without a terminal, success is silent.
+    unasked = "lines" if sys.stderr.isatty() else "auto"
+    progress = values.get("progress") or ("none" if quiet else unasked)
     interval_s = values.get("progress_interval")
     if interval_s is not None and not interval_s >= MIN_INTERVAL_S:
         raise WrongUsage(

@@ -108,7 +108,7 @@ def compare_batch(
     """Compare each file with its object and send nothing. *report* is called with the outcome of each file."""
     started = time.monotonic()
     template = replace(request.shared.template, jobs=COMPARED_AT_ONCE, keep_checkpoint=False)
-    template = within_limits(template, observe)
+    template = within_limits(template, events.ignore)  # the user asked for no number of comparisons
     request = replace(request, shared=replace(request.shared, template=template))
     context = UploadContext(connection, template, observe, stop, None)
     with ExitStack() as resources:
