@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import random
+import tarfile
 import tempfile
 import threading
 from collections.abc import Callable
@@ -69,6 +70,10 @@ def readables(folder: Path) -> dict[str, Callable[[], Any]]:
     """Return how to open DATA, each way."""
     (folder / "file").write_bytes(DATA)
     (folder / "file.gz").write_bytes(gzip.compress(DATA))
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        archive.add(folder / "file", "member")
+    tar.seek(0)
 
     def write_all(descriptor: int) -> None:
         with os.fdopen(descriptor, "wb") as file:
@@ -84,12 +89,13 @@ def readables(folder: Path) -> dict[str, Callable[[], Any]]:
         "file": lambda: (folder / "file").open("rb"),
         "unbuffered": lambda: (folder / "file").open("rb", buffering=0),
         "gzip": lambda: gzip.open(folder / "file.gz"),
+        "tar": lambda: tarfile.open(fileobj=tar).extractfile("member"),
         "bare": lambda: MinimalFile(DATA),
         "pipe": pipe,
     }
 
 
-@pytest.mark.parametrize("kind", ["BytesIO", "file", "unbuffered", "gzip", "bare", "pipe"])
+@pytest.mark.parametrize("kind", ["BytesIO", "file", "unbuffered", "gzip", "tar", "bare", "pipe"])
 def test_every_kind_of_readable_object(upload: Upload, sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
     """A file, memory, a pipe, a decompressor: the uploaded object has its bytes, and it is closed."""
     source = readables(tmp_path)[kind]()
@@ -254,7 +260,7 @@ class GenerousFile(io.BytesIO):
 
 
 @pytest.mark.parametrize("stated", [1, 100_000, len(DATA) - 1, len(DATA) + 1, 10**9])
-@pytest.mark.parametrize("name", ["length", "total", "headers"])
+@pytest.mark.parametrize("name", ["length", "total", "size", "headers"])
 def test_a_stated_size_is_a_promise(upload: Upload, sandbox: Sandbox, name: str, stated: int) -> None:
     """Fewer or more bytes are an error."""
     value: object = {"Content-Length": str(stated)} if name == "headers" else stated

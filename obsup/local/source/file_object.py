@@ -141,7 +141,7 @@ def stated_size(file: object) -> int | None:
     """Return how many bytes *file* states that ``read`` will return, None if it states nothing.
 
     Responses have ``length`` (http.client), ``length_remaining`` (urllib3, ``raw`` of requests) or a Content-Length,
-    other objects ``length`` or ``total``.
+    other objects ``length``, ``total`` or ``size`` (fsspec).
     """
     headers = getattr(file, "headers", None)
     get = getattr(headers, "get", lambda _name: None)
@@ -150,7 +150,7 @@ def stated_size(file: object) -> int | None:
     remaining = getattr(file, "length_remaining", None)
     if _is_size(remaining):
         return remaining
-    for name in ("length", "total"):
+    for name in ("length", "total", "size"):
         if _is_size(whole := getattr(file, name, None)):
             return max(0, whole - _position(file))
     if hasattr(file, "length") or hasattr(file, "length_remaining"):
@@ -184,6 +184,6 @@ def _descriptor_of(file: Readable) -> int | None:
     fileno = getattr(file, "fileno", None)
     try:
         found = fileno() if fileno is not None else None
-    except (OSError, ValueError):  # not supported, or closed
+    except (AttributeError, OSError, ValueError):  # that of a member of a tar file; not supported; or closed
         return None
     return found if isinstance(found, int) else None
