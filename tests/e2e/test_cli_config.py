@@ -173,19 +173,22 @@ def test_show_fails_if_upload_fails(shell: Shell, config_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "example"),
     [
-        ("endpoint", "ftp://host"),
-        ("region", "eu de"),
-        ("max_time", "0s"),
-        ("ca_bundle", "missing"),
-        ("header", "no-value"),
+        ("endpoint", "ftp://host", ""),
+        ("region", "eu de", ""),
+        ("max_time", "0s", "1h"),
+        ("ca_bundle", "missing", ""),
+        ("header", "no-value", ""),
+        ("part_size", "1K", "100K"),
+        ("acl", "nobody", ""),
     ],
 )
 def test_an_invalid_setting_is_named_where_it_is(
-    shell: Shell, config_path: Path, make_file: MakeFile, key: str, value: str
+    shell: Shell, config_path: Path, make_file: MakeFile, key: str, value: str, example: str
 ) -> None:
     """Exit 78, and the key with its table and file, or the variable: no option of the command line is wrong."""
+    more = f", for example to {example}" if example else ""
     make_file(1000)
     by_variable = shell.run("upload", "bigfile", "bucket/key", **{f"OBSUP_{key.upper()}": value})
     config_path.write_text(f"[defaults]\n{key} = {json.dumps([value] if key == 'header' else value)}\n")
@@ -194,7 +197,7 @@ def test_an_invalid_setting_is_named_where_it_is(
     places = {f"OBSUP_{key.upper()}": by_variable, f"{key} in [defaults] of {config_path}": by_file}
     for place, outcome in places.items():
         assert outcome.code == 78, outcome.err
-        assert f"Next:  Correct {place}, then run: obsup upload bigfile bucket/key\n" in outcome.err
+        assert f"Next:  Correct {place}{more}, then run: obsup upload bigfile bucket/key\n" in outcome.err
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_REGION"])

@@ -96,9 +96,12 @@ def configured_options() -> Mapping[str, str]:
 def at_its_place(error: ObsupError) -> ObsupError:
     """Return *error*, or, if a variable or the configuration file has the wrong value, the error that names it."""
     ctx = click.get_current_context(silent=True)
-    option = error.next_step.option if error.next_step is not None else ""
-    place = _place_of(ctx, option) if ctx is not None and option else ""
-    return BadConfiguration(error.what, error.why, run_again(f"correct {place}")) if place else error
+    step = error.next_step
+    place = _place_of(ctx, step.option) if ctx is not None and step is not None and step.option else ""
+    if not place or step is None:
+        return error
+    example = f", for example to {step.add[1]}" if len(step.add) > 1 else ""
+    return BadConfiguration(error.what, error.why, run_again(f"correct {place}{example}"))
 
 
 def invalid_setting(error: click.BadParameter, ctx: click.Context) -> BadConfiguration | None:

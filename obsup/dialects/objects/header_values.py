@@ -117,7 +117,7 @@ def _metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]
             raise WrongUsage(
                 f"invalid metadata name {given!r}",
                 f"{dialect.title} accepts names of the characters {dialect.metadata_name}",
-                NextStep("use another name with --metadata NAME=VALUE"),
+                NextStep("use another name with --metadata NAME=VALUE", option="--metadata"),
             )
         _check_not_token(name)
         if name.lower() in (known[len(prefix) :].lower() for known in headers):
@@ -146,13 +146,13 @@ def _grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str],
             raise WrongUsage(
                 f"invalid permission {given!r} for an object",
                 f"{dialect.title} has {', '.join(sorted(dialect.grant_permissions))}; others are for buckets",
-                NextStep("use --grant PERMISSION=ID with one of these"),
+                NextStep("use --grant PERMISSION=ID with one of these", option="--grant"),
             )
         if not _GRANTEE.fullmatch(grantee):
             raise WrongUsage(
                 f"invalid grantee id {grantee!r}",
                 "It is the id of an account (domain), without quotes and commas",
-                NextStep("use --grant PERMISSION=ID, once for each id"),
+                NextStep("use --grant PERMISSION=ID, once for each id", option="--grant"),
             )
         entry = dialect.grantee.format(grantee)
         known = headers.get(prefix + permission)
@@ -165,7 +165,7 @@ def _check_not_token(name: str) -> None:
         raise WrongUsage(
             f"the metadata name {name!r} is reserved",
             "obsup marks objects with it, to find out later which upload made them",
-            NextStep("use another name with --metadata NAME=VALUE"),
+            NextStep("use another name with --metadata NAME=VALUE", option="--metadata"),
         )
 
 
@@ -184,7 +184,7 @@ def _website_redirect_header(_dialect: Dialect, name: str, location: str) -> dic
         raise WrongUsage(
             f"invalid website redirect {location[:60]!r}",
             f"It must begin with /, http:// or https:// and have at most {_MAX_REDIRECT_CHARACTERS} bytes",
-            NextStep(f"correct {option_of('website_redirect')}"),
+            NextStep(f"correct {option_of('website_redirect')}", option=option_of("website_redirect")),
         )
     return {name: location}
 
@@ -195,7 +195,7 @@ def _expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, s
         raise WrongUsage(
             f"an object cannot expire after {days} days",
             "Days count from the last modification and must be 0 or more",
-            NextStep(f"correct {option_of('expires_days')}"),
+            NextStep(f"correct {option_of('expires_days')}", option=option_of("expires_days")),
         )
     return {name: str(days)}
 
@@ -211,7 +211,7 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
             raise WrongUsage(
                 f"invalid header name {name!r}",
                 "A header name has letters, digits and hyphens",
-                NextStep("use --header 'NAME: VALUE'"),
+                NextStep("use --header 'NAME: VALUE'", option="--header"),
             )
         _check_not_secret(name)
         if name.lower() in own:
@@ -257,7 +257,7 @@ def _one_of(field: str, choices: Callable[[Dialect], Mapping[str, str]]) -> Rend
             raise WrongUsage(
                 f"{dialect.title} has no {option_of(field)} {value!r}",
                 f"It has {', '.join(choices(dialect))}",
-                NextStep(f"use one of these for {option_of(field)}"),
+                NextStep(f"use one of these for {option_of(field)}", option=option_of(field)),
             )
         return {name: spellings[value.lower()]}
 

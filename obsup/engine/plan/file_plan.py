@@ -129,7 +129,7 @@ def _too_large(size: int, most: str) -> WrongUsage:
 
 
 def _use(option: str, value: int | str, more: str = "") -> NextStep:
-    return run_again(f"use {option} {value}{more}", add=(option, str(value)))
+    return run_again(f"use {option} {value}{more}", add=(option, str(value)), option=option)
 
 
 def _plan_by_count(size: int, parts: int, limits: Limits) -> FilePlan:
