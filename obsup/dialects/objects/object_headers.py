@@ -22,6 +22,7 @@ _LOCK = ("--retention", "--retain-until")
 IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
 # The rows with their field of ObjectOptions, computed once: every small file needs them.
 _FIELDS = tuple((row, row.parameter) for row in OBJECT_PARAMETERS)
+_NO_OPTIONS = ObjectOptions()
 
 
 def object_headers(
@@ -42,6 +43,8 @@ def object_headers(
     retention counts. *encrypted_by_customer*: the requests also have an SSE-C key.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
+    if options == _NO_OPTIONS:  # most small files, each of which comes here
+        return {} if key is None or operation == "complete" else {"Content-Type": media_type_of(key)}
     _check_together(options)
     headers: dict[str, str] = {}
     own = extension_headers(dialect, options.headers)
