@@ -301,7 +301,7 @@ RESUME = group(
     OptionRow(
         "--if-running",
         choice("fail", "wait", "skip"),
-        "If another obsup runs this upload: exit 75, wait for it, or exit 0 (upload, part).",
+        "If another obsup runs this upload anywhere: exit 75, wait, or exit 0 (upload, part).",
         commands=("upload", "init", "part", "complete", "abort"),
         default="fail",
     ),

@@ -27,7 +27,13 @@ from tests.benchmarks.peers import ROOT
 from tests.benchmarks.tables import table
 from tests.support.readme import BENCHMARKS_PAGE, with_section
 
-KEYS = {"AccessKeyID": "access", "SecretAccessKey": "secret"}
+# With bytecode, as an installed obsup has it: otherwise each process compiles all modules.
+COMMON = {
+    "AccessKeyID": "access",
+    "SecretAccessKey": "secret",
+    "PYTHONPATH": str(ROOT),
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 WORKERS = 4
 # Of each file of the tree.
 SIZE = 4096
@@ -44,7 +50,7 @@ def dask_cluster(folder: Path, *, threads: int) -> Iterator[str]:
     dask = [sys.executable, "-m", "dask"]
     common = ["--scheduler-file", str(file), "--no-dashboard"]
     one_each = ["--nworkers", str(WORKERS), "--nthreads", str(threads)]
-    environ = {**os.environ, **KEYS, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, **COMMON}
     with (folder / "dask.log").open("w") as output:
         started = [
             subprocess.Popen([*dask, *words, *common], env=environ, stdout=output, stderr=output, cwd=folder)
@@ -66,7 +72,7 @@ def run_upload(sink: sinks.Sinks, folder: Path, tree: Tree, executor: Sequence[s
     received = folder / "received"
     with tempfile.TemporaryDirectory(dir=folder) as home, sinks.serve(sink, None, record=received) as store:
         command = [sys.executable, "-m", "obsup", "upload", "-r", f"{tree.path}/", "bucket/p/"]
-        environ = {**KEYS, "HOME": home, "OBSUP_ENDPOINT": store.endpoint, "PYTHONPATH": str(ROOT)}
+        environ = {**COMMON, "HOME": home, "OBSUP_ENDPOINT": store.endpoint}
         words = [*command, "--executor", *executor]
         spent = many_cost.measure(words, environ=environ, folder=Path(home), log=folder / "log")
     wrong = find_differences(tree, received)
@@ -120,7 +126,7 @@ def _simulate(sink: sinks.Sinks, folder: Path, tree: Tree, executor: str, *optio
         simulation = [sys.executable, "-m", "tests.benchmarks.fleet_simulation"]
         done = subprocess.run(
             [*simulation, executor, str(tree.path), store.endpoint, *options],
-            env={**os.environ, **KEYS, "HOME": home, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **COMMON, "HOME": home},
             stdout=subprocess.PIPE,
             check=True,
         )
