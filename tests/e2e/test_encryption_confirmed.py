@@ -250,20 +250,40 @@ def test_a_gateway_that_ignores_the_encryption_of_a_later_part(
     assert "is complete, but HeadObject does not confirm" in outcome.err
 
 
-@pytest.mark.parametrize("is_manual", [False, True])
+@pytest.mark.parametrize("command", ["upload", "init"])
 def test_a_gateway_that_ignores_the_encryption_and_does_not_respond(
-    inside: Inside, sandbox: Sandbox, *, is_manual: bool
+    inside: Inside, sandbox: Sandbox, command: str
 ) -> None:
-    """The upload of a lost Initiate is continued, but no response has confirmed its encryption: HeadObject must."""
+    """No response has confirmed the encryption of the upload: it is left alone and named, and nothing is sent to it."""
     sandbox.add_fault("ignore-encryption,op=initiate,after=1,times=1")
     sandbox.add_fault("drop-answer,op=initiate,after=1")
-    outcome = inside.run("init" if is_manual else "upload", "source", "bucket/key", "--parts", "1", *AES)
-    if is_manual:
-        assert outcome.code == 0
+    outcome = inside.run(command, "source", "bucket/key", "--parts", "1", *AES)
+    assert outcome.code == 0, outcome.err
+    plain = next(one.upload_id for one in sandbox.uploads() if one.upload_id != outcome.out.strip())
+    assert f"the open upload {plain} of bucket/key" in outcome.err
+    assert all(one.upload_id != plain for one in sandbox.requests if one.operation == "part")
+    if command == "init":
         assert inside.run("part", "source", "bucket/key", "--part-number", "1").code == 0
-        outcome = inside.run("complete", "source", "bucket/key")
-    assert outcome.code == 69, outcome.err
-    assert "is complete, but HeadObject does not confirm --sse AES256" in outcome.err
+        assert inside.run("complete", "source", "bucket/key").code == 0
+    assert sandbox.object_metadata("bucket", "key").attributes.encryption
+
+
+def test_an_initiation_that_was_interrupted_before_it_confirmed_the_encryption(
+    inside: Inside, sandbox: Sandbox
+) -> None:
+    """The next run does not continue its upload, which may not be encrypted; it is left alone and named."""
+    sandbox.add_fault("ignore-encryption,op=initiate,after=1,times=1")
+    sandbox.add_fault("drop-answer,op=initiate,after=1")
+    sandbox.add_fault("error=403:AccessDenied,op=uploads,after=2,times=always")
+    command = ("upload", "source", "bucket/key", "--parts", "1", *AES)
+    outcome = inside.run(*command)
+    assert outcome.code == 77, outcome.err
+    sandbox.clear_faults()
+    plain = sandbox.uploads()[0].upload_id
+    outcome = inside.run(*command)
+    assert outcome.code == 0, outcome.err
+    assert f"the open upload {plain} of bucket/key" in outcome.err
+    assert sandbox.object_metadata("bucket", "key").attributes.encryption
 
 
 def test_a_part_whose_response_does_not_confirm_the_customer_key(inside: Inside, sandbox: Sandbox) -> None:

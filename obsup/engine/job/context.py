@@ -16,7 +16,7 @@ from obsup.dialects.endpoints import is_vendor_host
 from obsup.dialects.objects.object_headers import Operation, object_headers
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.send_options import SendOptions, parts_confirm, skips_checksums
+from obsup.engine.job.send_options import SendOptions, initiate_confirms, parts_confirm, skips_checksums
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
@@ -139,6 +139,15 @@ class UploadContext(Value):
         options, names = self.request.options, self.dialect.headers
         headers = self.headers("put") if options.sse else dict(options.headers)
         return requested_encryption(names, headers, customer_key_md5=self.connection.customer_key_md5)
+
+    @property
+    def encryption_of_initiate(self) -> RequestedEncryption | None:
+        """The encryption that the response to Initiate must confirm, because it has confirmed it before."""
+        requested = self.encryption
+        if requested is None:
+            return None
+        fact = initiate_confirms(self.request.target, requested)
+        return requested if self.connection.learned.has(fact) else None
 
     @property
     def encryption_of_parts(self) -> RequestedEncryption | None:

@@ -48,6 +48,11 @@ def parts_confirm(target: Target, encryption: RequestedEncryption) -> Hashable:
     return ("parts confirm the encryption", target.endpoint, target.bucket, encryption)
 
 
+def initiate_confirms(target: Target, encryption: RequestedEncryption) -> Hashable:
+    """Return the fact that the response to Initiate confirms *encryption*."""
+    return ("Initiate confirms the encryption", target.endpoint, target.bucket, encryption)
+
+
 class SendOptions(Value):
     """How content is sent: the digests that verify it, Content-MD5 or not, the observer, and the limits.
 

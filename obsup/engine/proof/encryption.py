@@ -60,13 +60,6 @@ def hides_md5(sse: str | None) -> bool:
     return (sse or "AES256").upper() != "AES256"
 
 
-def shown_encryption(names: HeaderNames, headers: Mapping[str, str]) -> Stored:
-    """Return the encryption in the *headers* of HeadObject, as in a response to Initiate."""
-    sse, key_id = (headers.get((name or "").lower()) for name in (names.sse, names.sse_kms_key_id))
-    algorithm, key_md5 = (headers.get(f"{names.sse_c}{name}".lower()) for name in ("algorithm", "key-md5"))
-    return Stored(200, "", sse_kms=sse, sse_kms_key=key_id, sse_c=algorithm, sse_c_key_md5=key_md5)
-
-
 def requested_encryption(
     names: HeaderNames, headers: Mapping[str, str], *, customer_key_md5: str
 ) -> RequestedEncryption | None:

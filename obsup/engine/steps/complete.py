@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result, response_fields
-from obsup.engine.proof.encryption import requested_encryption
 from obsup.engine.proof.object_options import lock_headers
 from obsup.engine.proof.object_proof import (
     BY_CONTENT,
@@ -35,12 +34,7 @@ from obsup.engine.verify.existing_object import is_seen
 from obsup.engine.verify.made_object import find_object_of
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.engine.verify.object_probe import probe_of
-from obsup.engine.verify.option_check import (
-    check_customer_key,
-    check_headers,
-    confirm_encryption,
-    look_up,
-)
+from obsup.engine.verify.option_check import check_customer_key, check_headers, look_up
 from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.source.identity import check_uploaded, until_untouched
 from obsup.local.state import checkpoint as checkpoints
@@ -210,10 +204,6 @@ class ManualCompletion:
         The upload is forgotten only if the object is locked as requested. Raises Refused.
         """
         context, requested = self._context, self._requested(selected)
-        if selected.upload.is_found:
-            key_md5 = context.connection.customer_key_md5
-            wanted = requested_encryption(context.dialect.headers, requested, customer_key_md5=key_md5)
-            confirm_encryption(context, wanted, info, result)
         if lock_headers(context.dialect, requested):
             info = confirm_lock(context, requested, info, result)
         elif context.request.strict_options and requested and not is_seen(info, result):

@@ -243,7 +243,7 @@ class StreamUploader:
         self._record = None  # it is completed: whatever follows, the upload must not be aborted
         finished = with_info(self._context, finished)
         record.remove()
-        check_encryption(self._context, record.upload, finished)
+        check_encryption(self._context, finished)
         check_options(self._context, finished)
         return result_of_upload(
             self._request, self._tally, upload=record.upload, plan=plan, finished=finished

@@ -127,10 +127,13 @@ def find_interrupted(
 ) -> str | None:
     """Return the id of the upload that an initiation at *since_s* left behind; None if that is uncertain.
 
-    Without a *token* in its headers, nothing could show later that the upload was ours. Raises as ``find_candidates``.
+    Without a *token* in its headers, nothing could show later that the upload was ours. Nor would anything show that it
+    is encrypted, unless the responses to parts do. Raises as ``find_candidates``.
     """
+    encryption = context.encryption_of_initiate
+    is_shown_later = token is not None and (encryption is None or bool(encryption.customer_key_md5))
     candidates = find_candidates(context, before, since_s)
-    return candidates[0] if len(candidates) == 1 and token is not None else None
+    return candidates[0] if len(candidates) == 1 and is_shown_later else None
 
 
 def find_candidates(context: UploadContext, before: Collection[str], since_s: float) -> list[str]:

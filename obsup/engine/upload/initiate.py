@@ -36,8 +36,6 @@ from obsup.store.interface import ObjectStore
 
 ENCRYPTION_OPTIONS = ("--sse", "--sse-kms-key-id", "--sse-c-key-file")
 NOT_CONFIRMED = "The store accepts the request, but does not confirm the encryption; nothing was sent"
-# A fact about a bucket and an encryption.
-INITIATE_CONFIRMS = "Initiate confirms the encryption"
 
 
 def initiate_recorded(
@@ -132,10 +130,9 @@ def _check_initiated(context: UploadContext, initiated: Initiated, before: Colle
     check_is_new(upload, before)
     if requested is None:
         return
-    must_confirm = context.connection.learned.has(
-        (INITIATE_CONFIRMS, target.endpoint, target.bucket, requested)
+    is_missing = context.encryption_of_initiate is not None and not requested.is_confirmed_by(
+        initiated.response
     )
-    is_missing = must_confirm and not requested.is_confirmed_by(initiated.response)
     if is_missing or requested.is_denied_by(initiated.response):
         abort_unused(context.store, upload, context.observe)
         raise Refused(

@@ -7,14 +7,13 @@ from functools import partial
 
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.send_options import parts_confirm
+from obsup.engine.job.send_options import initiate_confirms, parts_confirm
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_proof import is_marked, mark_of
 from obsup.engine.send.etag_trial import OneByte, abort_unused, as_content_md5
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.initiate import (
     ENCRYPTION_OPTIONS,
-    INITIATE_CONFIRMS,
     NOT_CONFIRMED,
     check_is_new,
     may_have_initiated,
@@ -66,7 +65,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     started_uploads.add(StartedUpload(upload, None, None, context.now_s()))
     try:
         if requested.is_confirmed_by(initiated.response):
-            context.connection.learned.add((INITIATE_CONFIRMS, target.endpoint, target.bucket, requested))
+            context.connection.learned.add(initiate_confirms(target, requested))
             return
         content = b"\0"
         md5 = as_content_md5(hashlib.md5(content, usedforsecurity=False).hexdigest())

@@ -22,7 +22,7 @@ from obsup.engine.plan.file_plan import Plan, recorded_plan
 from obsup.engine.upload.adoption import open_uploads, recorded_uploads
 from obsup.engine.upload.complete import report_if_listed
 from obsup.engine.upload.initiate import initiate_recorded
-from obsup.engine.upload.preconditions import check_target
+from obsup.engine.upload.preconditions import check_target, require_encryption
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import confirmed, recover, resume, resume_initiated
 from obsup.engine.verify.earlier_object import find_completed, find_made
@@ -185,6 +185,7 @@ class _Facts:
         if checkpoint is None:
             return self._recover()
         if not checkpoint.upload.upload_id:
+            require_encryption(context)
             record = resume_initiated(context, checkpoint, stat, plan)
             return (record, plan) if record is not None else self._recover()
         if self._may_have_made_another(checkpoint) and self._has_made_another(checkpoint.upload):

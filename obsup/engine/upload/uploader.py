@@ -217,7 +217,7 @@ class Uploader:
             raise
         finished = with_info(self._context, finished)
         try:
-            check_encryption(self._context, record.upload, finished)
+            check_encryption(self._context, finished)
             result = self._result(record.upload, plan, finished, stat)
             self._on_complete(result)
         finally:

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
-from obsup.engine.proof.encryption import RequestedEncryption, shown_encryption
 from obsup.engine.proof.object_options import OptionComparison, compare_options, lock_headers
 from obsup.engine.verify.existing_object import (
     Made,
@@ -20,7 +19,7 @@ from obsup.engine.verify.existing_object import (
 )
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
-from obsup.model import ObjectInfo, ObjectOptions, Upload
+from obsup.model import ObjectInfo, ObjectOptions, Stored
 
 _NO_OPTIONS = ObjectOptions()
 
@@ -85,35 +84,31 @@ def check_customer_key(context: UploadContext, made: Made) -> None:
         )
 
 
-def check_encryption(context: UploadContext, upload: Upload, finished: Finished) -> None:
-    """Confirm the encryption of an object if no response to Initiate has: parts did, or that response was lost.
+def check_encryption(context: UploadContext, finished: Finished) -> None:
+    """Raise Refused if HeadObject does not confirm the encryption of an object whose parts confirmed it.
 
-    Another machine, or an earlier run, may have sent some of the parts. Raises as ``confirm_encryption``.
+    Another machine, or an earlier run, may have sent some of them. Raises NotFinished if it shows another object.
+    Without the permission for HeadObject, nothing is checked.
     """
-    requested = context.encryption if upload.is_found else context.encryption_of_parts
-    confirm_encryption(context, requested, finished.info, finished.stored)
-
-
-def confirm_encryption(
-    context: UploadContext, requested: RequestedEncryption | None, info: ObjectInfo | None, made: Made
-) -> None:
-    """Raise Refused if HeadObject does not confirm that the object *made* is encrypted as *requested*.
-
-    *info* is what it has shown before. Raises NotFinished if it shows another object. Without the permission for
-    HeadObject, nothing is checked.
-    """
-    target, names = context.request.target, context.dialect.headers
+    requested, names = context.encryption_of_parts, context.dialect.headers
     if requested is None:
         return
+    info = finished.info
     try:
-        info = info if info is not None and info.headers else find_readable(context.store, target)
+        info = (
+            info
+            if info is not None and info.headers
+            else find_readable(context.store, context.request.target)
+        )
     except UNAVAILABLE:
         return
-    if info is not None and is_another(info, made):
-        raise another_object(target, made, info)
-    if info is None or not requested.is_confirmed_by(shown_encryption(names, info.headers)):
+    if info is not None and is_another(info, finished.stored):
+        raise another_object(context.request.target, finished.stored, info)
+    headers = info.headers if info is not None else {}
+    sse, key_id = (headers.get((name or "").lower()) for name in (names.sse, names.sse_kms_key_id))
+    if not requested.is_confirmed_by(Stored(200, "", sse_kms=sse, sse_kms_key=key_id)):
         raise Refused(
-            f"the object {target} is complete, but HeadObject does not confirm {requested}",
+            f"the object {context.request.target} is complete, but HeadObject does not confirm {requested}",
             "The store, or one of its gateways, ignores the encryption",
             NextStep("delete the object if its content is confidential"),
         )
