@@ -41,6 +41,8 @@ _OTHER_SIGNATURE = run_again(
     drop=("--signature",),
 )
 OTHER_PROVIDER = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
+_SKEW = "The clocks of this computer and of the store differ by more than the store allows"
+_SET_CLOCK = run_again("set the clock")
 _BUCKET_REGION = run_again("set --region to the region of the bucket")
 _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
@@ -92,13 +94,9 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         code="SecondLevelDomainForbidden PathStyleDomainForbidden",
     ),
     # Clock and credentials.
-    rule(
-        Action.SET_CLOCK,
-        Denied,
-        "The clocks of this computer and of the store differ by more than the store allows",
-        run_again("set the clock"),
-        code="RequestTimeTooSkewed RequestExpired",
-    ),
+    rule(Action.SET_CLOCK, Denied, _SKEW, _SET_CLOCK, code="RequestTimeTooSkewed RequestExpired"),
+    # rclone, with the code AccessDenied.
+    rule(Action.SET_CLOCK, Denied, _SKEW, _SET_CLOCK, phrases=("difference between the request time and",)),
     rule(
         Action.RELOAD_CREDENTIALS,
         Denied,
@@ -241,13 +239,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("start over", add=("--restart",)),
         code="NoSuchUpload",
     ),
-    rule(
-        Action.FAIL,
-        ObjectExists,
-        _EXISTS,
-        _OTHER_KEY,
-        code="FileAlreadyExists PreconditionFailed",
-    ),
+    rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, code="FileAlreadyExists PreconditionFailed"),
     rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, status="412"),
     rule(
         Action.FAIL,

@@ -96,7 +96,9 @@ def network_error(
         return NetworkError(f"proxy-{kind}", detail, sent=False)
     if before_store:
         return NetworkError("proxy", f"no connection through the proxy: {detail}", sent=False)
-    return NetworkError(kind, detail, sent)
+    return NetworkError(
+        kind, f"{detail}; the request went to the proxy {place}" if by_proxy else detail, sent
+    )
 
 
 def _names_of(url: str) -> tuple[str, str]:

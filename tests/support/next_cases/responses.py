@@ -86,6 +86,11 @@ CASES = (
         command="obsup upload bigfile s3://bucket/key --parts 1",
         fix="direct",
     ),
+    _answer(
+        "difference between the request time and",
+        77,
+        "400 AccessDenied The difference between the request time and the server's time exceeds the maximum allowed",
+    ),
     _answer("signing region", 78, "400 InvalidRequest The signing region is wrong"),
     _answer("request body was too small", 75, "400 InvalidRequest The request body was too small"),
     _answer(

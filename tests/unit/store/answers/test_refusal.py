@@ -242,6 +242,12 @@ def test_the_rule_for_an_error_response(
     assert (rule.action, rule.error) == (action, final)
 
 
+def test_a_wrong_clock_without_its_code() -> None:
+    """rclone returns 400 AccessDenied."""
+    message = "The difference between the request time and the server's time exceeds the maximum allowed."
+    assert classify(refused(400, "AccessDenied", message)).action is Action.SET_CLOCK
+
+
 @pytest.mark.parametrize(
     ("message", "option"),
     [

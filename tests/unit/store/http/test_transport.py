@@ -651,6 +651,7 @@ def test_a_connection_through_a_proxy_that_breaks_off_after_the_request(
             send(transport, f"{scheme}://store.example", "POST", body=b"data")
         assert proxy.last.body == b"data"
     assert (caught.value.kind, caught.value.sent) == ("reset", True)
+    assert (f"the proxy 127.0.0.1:{proxy.port}" in caught.value.detail) is (scheme == "http")
 
 
 def test_a_proxy_that_closes_the_connection_instead_of_opening_a_tunnel(open_transport: Open) -> None:
