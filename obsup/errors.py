@@ -17,6 +17,7 @@ class NextStep(NamedTuple):
     ``text`` is one instruction without a full stop, such as "set the clock". ``rerun``: run the failed command again,
     with the words ``add`` appended and without the options ``drop`` and their values. ``command``: run this other
     command line, given as words. ``option``: this option must be corrected, or the variable or key that sets it.
+    ``otherwise`` is the instruction if the words ``add`` were given already.
     """
 
     text: str = ""
@@ -25,6 +26,7 @@ class NextStep(NamedTuple):
     drop: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     option: str = ""
+    otherwise: str = ""
 
     def __str__(self) -> str:
         words = " ".join(word for word in (self.text, *self.add, *self.command) if word)
@@ -32,10 +34,15 @@ class NextStep(NamedTuple):
 
 
 def run_again(
-    text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = (), option: str = ""
+    text: str = "",
+    *,
+    add: tuple[str, ...] = (),
+    drop: tuple[str, ...] = (),
+    option: str = "",
+    otherwise: str = "",
 ) -> NextStep:
     """Return the step "do *text*, then run the same command again", changed by *add* and *drop*."""
-    return NextStep(text, rerun=True, add=add, drop=drop, option=option)
+    return NextStep(text, rerun=True, add=add, drop=drop, option=option, otherwise=otherwise)
 
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
@@ -127,6 +134,7 @@ class LocalFailure(ObsupError, exit_code=74, reason="local-io"):
 _FILES = "ulimit -n" if HAS_POSIX_TOOLS else "this process"
 _LIMITS = "such as ulimit -u, -v and -s, or that of its container" if HAS_POSIX_TOOLS else "or of the memory"
 TOO_MANY_FILES = f"Too many files are open: the limit is that of {_FILES}, or of the whole system"
+_RAISE = "raise the limit"
 LIMIT_REACHED = f"A limit of this process is reached, {_LIMITS}"
 
 
@@ -135,7 +143,7 @@ def too_many_files(what: str) -> LocalFailure:
     return LocalFailure(
         what,
         TOO_MANY_FILES,
-        run_again("raise the limit, or send one part at a time", add=("--jobs", "1")),
+        run_again("raise the limit, or send one part at a time", add=("--jobs", "1"), otherwise=_RAISE),
     )
 
 
@@ -149,7 +157,7 @@ def limit_reached(exc: BaseException) -> LocalFailure | None:
     return LocalFailure(
         "not enough memory" if has_no_memory else "no thread can be started",
         LIMIT_REACHED,
-        run_again("raise the limit, or send without threads", add=("--executor", "inline")),
+        run_again("raise the limit, or send without threads", add=("--executor", "inline"), otherwise=_RAISE),
     )
 
 

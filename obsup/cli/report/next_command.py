@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -113,10 +114,21 @@ def next_line(
 
 
 def _fitting(step: NextStep, resume: ResumeCommand | None) -> NextStep:
-    """Return *step* without the options that the command does not have; --restart stays, to be given to ``upload``."""
+    """Return *step* without the options that the command does not have; --restart stays, to be given to ``upload``.
+
+    An option that was given already is left out, too, if the step names what helps otherwise.
+    """
+    if resume is not None and step.otherwise and _is_given(step, resume):
+        return step._replace(text=step.otherwise, add=())
     if resume is None or "--restart" in step.add or not step.text or _accepts(resume, step):
         return step
     return step._replace(add=())
+
+
+def _is_given(step: NextStep, resume: ResumeCommand) -> bool:
+    """Return whether the command has the option and the value that *step* adds."""
+    without = changed(list(resume.words), NextStep(drop=step.add[:1]))
+    return step.add[-1] in Counter(resume.words) - Counter(without)
 
 
 def _instruction(step: NextStep, resume: ResumeCommand | None) -> str:

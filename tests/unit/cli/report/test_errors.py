@@ -135,6 +135,20 @@ def test_words_after_two_dashes_are_not_changed() -> None:
             ResumeCommand(("obsup", "parts", "b/k")),
             "Start over (obsup upload --restart).",
         ),
+        (
+            run_again(
+                "raise the limit, or send one part at a time", add=("--jobs", "1"), otherwise="raise it"
+            ),
+            ResumeCommand(("obsup", "upload", "f", "b/k", "-j", "1")),
+            "Raise it, then run: obsup upload f b/k -j 1",
+        ),
+        (
+            run_again(
+                "raise the limit, or send one part at a time", add=("--jobs", "1"), otherwise="raise it"
+            ),
+            ResumeCommand(("obsup", "upload", "f", "b/k", "-j", "16")),
+            "Raise the limit, or send one part at a time: obsup upload f b/k --jobs 1",
+        ),
         (NextStep("check the bucket name"), RESUME, "Check the bucket name."),
         (
             NextStep("upload it", command=("obsup", "upload", "a b", "b/k")),
