@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator
 from io import RawIOBase
 from typing import BinaryIO
 
-from obsup.errors import DataMismatch, NextStep, SourceUnreadable
+from obsup.errors import DataMismatch, NextStep, SourceUnreadable, run_again
 from obsup.local.platform.paths import decode_line, drive_of, native, with_slashes
 from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
 from obsup.text import quoted, utf8_name
@@ -75,6 +76,8 @@ def listed(walk: Walk, stream: BinaryIO | RawIOBase, separator: bytes) -> Iterat
         root = root_of_entry(entry)
         if root is None:
             yield UnreadableFile(entry, entry, _invalid_name(entry))
+        elif entry.endswith("\r") and separator == b"\n" and not os.path.lexists(root.path):
+            yield UnreadableFile(root.path, root.name, _ends_in_cr(entry))
         else:
             yield from walk.entries(root)
 
@@ -84,4 +87,12 @@ def _invalid_name(entry: str) -> SourceUnreadable:
         f"{quoted(entry)} is not a valid name below the TARGET",
         "Its .. would leave the folder of the TARGET",
         NextStep("write /./ where the name must begin, for example ../data/./2026/a.bin"),
+    )
+
+
+def _ends_in_cr(entry: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"cannot read {quoted(entry)}",
+        "No such file or directory: the lines of the list end in CR LF, and CR is part of the name here",
+        run_again("write the list again with LF at line ends, for example with tr -d '\\r'"),
     )

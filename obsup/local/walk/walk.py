@@ -267,7 +267,9 @@ def not_empty(entries: Iterator[Entry], root: SourceRoot, *, fail: bool) -> Iter
             yield entry
     name = root.name or root.path
     if is_empty and fail:
-        step = run_again("check SOURCE, --include and --exclude", drop=("--fail-if-empty",))
+        step = run_again(
+            "check SOURCE, --include and --exclude, or let it be empty", drop=("--fail-if-empty",)
+        )
         what = f"{quoted(Path(root.path))} has no files to send"
         yield UnreadableFile(
             root.path, name, SourceUnreadable(what, "It is an error with --fail-if-empty", step)

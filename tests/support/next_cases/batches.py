@@ -32,6 +32,14 @@ CASES = (
         fill=("--max-time 1s", ""),
     ),
     Case(
+        "local/walk/file_list: _ends_in_cr",
+        66,
+        before=f"{_TREE}; printf 'folder/a\\r\\nfolder/b\\r\\n' > list",
+        command="obsup upload --from-list list bucket/p/",
+        fix="tr -d '\\r' < list > lines && mv lines list",
+        check="obsup verify bigfile bucket/p/folder/a && obsup verify bigfile bucket/p/folder/b",
+    ),
+    Case(
         "errors: limit_reached",
         74,
         command="bash -c 'ulimit -s 2000000 -v 2500000; "
