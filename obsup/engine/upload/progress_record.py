@@ -131,9 +131,10 @@ class ProgressRecord:
 
     def _touch(self) -> None:
         with self._write_lock, contextlib.suppress(OSError):
-            if self._path is not None and self._written is not None and not self._is_replaced(self._path):
-                os.utime(self._path)
-                self._written = _status(self._path)
+            path = self._path or self._outdated  # a full disk still takes a time
+            if path is not None and not self._is_replaced(path):
+                os.utime(path)
+                self._written = _status(path)
 
     def _is_replaced(self, path: Path) -> bool:
         """Return whether another process has written the checkpoint since this one has."""
