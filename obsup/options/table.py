@@ -84,7 +84,7 @@ def unique_values(option: str, pairs: Mapping[str, str] | Iterable[tuple[str, st
             raise WrongUsage(
                 f"{option} gives {name!r} twice",
                 "Only one of the values would reach the store",
-                NextStep("give each name once"),
+                NextStep("give each name once", option=option),
             )
     return mapping
 
