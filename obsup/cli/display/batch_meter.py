@@ -27,6 +27,7 @@ class BatchMeter:
         self._speed = Speed()
         self._counted = events.Counted(0, 0, is_all=False)
         self._is_begun = False
+        self._listing = FileProgress()
         self._files: dict[str, FileProgress] = {}
         self._sent = self._skipped = 0
         self._done = self._failed = 0
@@ -41,6 +42,8 @@ class BatchMeter:
                 self._end(event)
             elif isinstance(event, events.Counted):
                 self._counted = event
+            else:
+                self._listing.observe(event, self._clock())
 
     def _end(self, event: events.FileEnded) -> None:
         file = self._files.pop(event.name, FileProgress())
@@ -77,6 +80,7 @@ class BatchMeter:
                 waiting=sum(one.is_waiting for one in attempts),
                 retrying=sum(one.is_retrying for one in attempts),
                 failed=self._failed,
+                trouble="" if self._is_begun else self._listing.trouble,
                 is_begun=self._is_begun,
                 noun="file",
                 is_counted=self._counted.is_all,

@@ -33,6 +33,14 @@ def test_totals_grow_while_files_are_being_found() -> None:
     assert "1/12 files" in progress_line("b/p/", meter.read())
 
 
+def test_a_list_that_fails_is_named_until_the_first_file() -> None:
+    """Nothing else shows what the run waits for."""
+    meter = Batch(events.Retried(None, 1, "ListObjects of b: 503 SlowDown", 3.0)).meter
+    assert "503 SlowDown; retrying" in progress_line("b/p/", meter.read())
+    meter.observe(events.OfFile("a", 9, events.PartSent(1, 9, 9)))
+    assert "retrying" not in progress_line("b/p/", meter.read())
+
+
 def test_only_large_files_are_shown_while_they_are_sent() -> None:
     """The largest first; a finished file is not shown, and its bytes are counted once."""
     meter = Batch(
