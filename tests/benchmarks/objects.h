@@ -10,7 +10,7 @@ static void write_hex(char *text, const unsigned char *md5) {
 }
 
 /* The objects by key, for HEAD requests. They are never removed, because a sink runs for one upload. */
-enum { OBJECTS_MAX = 1 << 18, KEY_MAX = 1100 };
+enum { OBJECTS_MAX = 1 << 20, KEY_MAX = 1100 };
 static struct object { char *key; long long size; char etag[48]; } objects[OBJECTS_MAX];
 static pthread_mutex_t objects_lock = PTHREAD_MUTEX_INITIALIZER;
 
