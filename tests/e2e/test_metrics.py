@@ -55,6 +55,15 @@ def test_the_metrics_of_an_upload(sandbox: Sandbox, shell: Shell, make_file: Mak
     assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444
 
 
+def test_the_metrics_of_a_run_whose_result_cannot_be_printed(shell: Shell, make_file: MakeFile) -> None:
+    """They have its exit code, not that of the run before."""
+    make_file(10)
+    command = "upload bigfile bucket/key --metrics run.prom"
+    assert shell.run(*command.split()).code == 0
+    outcome = shell.run_script(f"obsup {command} --json >/dev/full || exit $?")
+    assert (outcome.code, read(shell.folder / "run.prom")["exit_code"]) == (74, 74)
+
+
 @pytest.mark.slow
 def test_a_failure_keeps_the_time_of_the_last_success(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
@@ -35,7 +36,17 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Busy, Interrupted, NextStep, ObsupError, OtherRank, OutOfTime, Stopped, run_again
+from obsup.errors import (
+    Busy,
+    Interrupted,
+    LocalFailure,
+    NextStep,
+    ObsupError,
+    OtherRank,
+    OutOfTime,
+    Stopped,
+    run_again,
+)
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Stored, Upload
 from obsup.text import shielded
@@ -140,8 +151,18 @@ def run_command(
                 exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
             )
     else:
-        code = report(session, result)
+        code = _reported(partial(report, session, result), metrics)
     return metrics.write(code) if metrics is not None else code
+
+
+def _reported(report: Callable[[], int], metrics: RunMetrics | None) -> int:
+    """Return the exit code of *report*. If the result cannot be printed, raises LocalFailure after writing metrics."""
+    try:
+        return report()
+    except LocalFailure as exc:
+        if metrics is not None:
+            metrics.write(exc.exit_code)
+        raise
 
 
 def run_step(
