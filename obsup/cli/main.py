@@ -20,6 +20,7 @@ from obsup.cli.report.output import error_lines, open_closed_streams, print_mess
 from obsup.cli.run.signals import ignore_signals, interrupt_on_signals, stopped_by
 from obsup.errors import (
     NO_DESCRIPTOR,
+    BadConfiguration,
     Interrupted,
     LocalFailure,
     NextStep,
@@ -91,9 +92,21 @@ def _run() -> int:
     except OSError as exc:
         return _report_system_error(exc)
     except Exception as exc:  # noqa: BLE001 - a bug has its own exit code and prints no traceback
-        limit = limit_reached(exc)
-        return _report_bug(exc) if limit is None else _report(limit)
+        known = limit_reached(exc) or _incomplete_installation(exc)
+        return _report_bug(exc) if known is None else _report(known)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _incomplete_installation(exc: Exception) -> BadConfiguration | None:
+    """Return the error for a package that is missing; None if *exc* is another one, or that of a module of obsup."""
+    name = (exc.name or "").partition(".")[0] if isinstance(exc, ModuleNotFoundError) else ""
+    if name in ("", "obsup"):
+        return None
+    return BadConfiguration(
+        f"the Python package {name} is missing",
+        "The installation of obsup is incomplete",
+        NextStep("install obsup again, with its dependencies"),
+    )
 
 
 def _report_system_error(exc: OSError) -> int:

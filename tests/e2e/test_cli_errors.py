@@ -177,3 +177,12 @@ def test_an_upload_needs_no_thread(shell: Shell, make_file: MakeFile) -> None:
     limits = "ulimit -s 1048576; ulimit -v 1500000"
     outcome = shell.run_script(f"{limits}; obsup upload bigfile bucket/key --parts 5 -j 5 || exit $?")
     assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_a_missing_package_is_no_bug(shell: Shell) -> None:
+    """The installation is incomplete: exit 78, and its name."""
+    program = "import sys; sys.modules['defusedxml'] = None; from obsup.cli.main import main; main()"
+    script = f'exec {sys.executable} -c "{program}" uploads bucket'
+    outcome = shell.run_script(script)
+    assert outcome.code == 78, outcome.err
+    assert outcome.err.startswith("Error: the Python package defusedxml is missing.")
