@@ -92,6 +92,8 @@ def test_an_encrypted_object_cannot_be_compared_without_its_receipt(
     assert unknown.code == 1
     assert unknown.json["reason"] == "incomparable"
     assert "cannot compare" in unknown.err
+    assert "--receipt" in unknown.err
+    assert "--part-size" not in unknown.err  # it would not help
     known = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json", "--json")
     assert (known.code, known.json["verified"]) == (0, "receipt")
     change_byte(bigfile, 700_000)

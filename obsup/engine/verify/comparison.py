@@ -28,6 +28,10 @@ from obsup.value import Value
 # How many plans are tried in the first pass over the file, in the second, …: usually the first plan is right.
 BATCHES = (1, 4, 8, 16)
 MAX_COMPARED_PLANS = 100
+# What can be compared if the ETag is no digest, if it is that of parts, and if a receipt does not help.
+ONLY_RECEIPT = "give the receipt of its upload with --receipt; without one, upload the file again to be sure"
+RECEIPT_OR_SIZE = "give the receipt of its upload with --receipt, or its part size with --part-size"
+OTHER_RECEIPT = "give the receipt of the upload of this object, or leave out --receipt"
 CHOOSE = "find out which is right; this replaces the object with the file"
 
 
@@ -111,13 +115,14 @@ class Comparison:
     ) -> Identical:
         if self._has_customer_key or hides_md5(info.sse):
             raise self._cannot(
-                f"The object is encrypted ({info.sse or 'SSE-C'}), so its ETag is not a digest"
+                f"The object is encrypted ({info.sse or 'SSE-C'}), so its ETag is not a digest", ONLY_RECEIPT
             )
         if looks_like_md5(info.etag):
             return self._by_md5(info)
         if not is_composite(info.etag) or not self._dialect.etag_is_composite:
             raise self._cannot(
-                f"The store returns no digest of the object, and its ETag {info.etag!r} is not one"
+                f"The store returns no digest of the object, and its ETag {info.etag!r} is not one",
+                ONLY_RECEIPT,
             )
         count = int(info.etag.rpartition("-")[2])
         if plan is not None:
@@ -134,7 +139,7 @@ class Comparison:
         """Compare with a receipt: it must belong to the object, and every part of the file must be what was sent."""
         recorded, target = receipt.target, self._target
         if (recorded.endpoint, recorded.bucket, recorded.key) != (target.endpoint, target.bucket, target.key):
-            raise self._cannot(f"The receipt belongs to {recorded} at {recorded.endpoint}")
+            raise self._cannot(f"The receipt belongs to {recorded} at {recorded.endpoint}", OTHER_RECEIPT)
         info = self._same_size(info)
         versions = {receipt.version_id, info.version_id}
         is_another = info.etag.lower() != receipt.etag.lower() or info.size != receipt.size
@@ -149,7 +154,7 @@ class Comparison:
         for one in receipt.receipts:
             digest = digest_like(one)
             if digest.is_idle:
-                raise self._cannot("The receipt has no digests (--digest none)")
+                raise self._cannot("The receipt has no digests (--digest none)", OTHER_RECEIPT)
             self._hash(digest, Part(one.number, offset, one.size))
             offset += one.size
             if not digest.is_of(one):
@@ -257,11 +262,11 @@ class Comparison:
     def _upload(self, text: str) -> NextStep:
         return NextStep(text, command=("obsup", "upload", operand(self._path), self._target.name))
 
-    def _cannot(self, why: str) -> CannotCompare:
+    def _cannot(self, why: str, step: str = RECEIPT_OR_SIZE) -> CannotCompare:
         return CannotCompare(
             f"cannot compare {quoted(self._path)} with the object {self._target}",
             why,
-            NextStep("give the receipt of its upload with --receipt, or its part size with --part-size"),
+            NextStep(step),
         )
 
 
