@@ -15,7 +15,7 @@ from obsup import Credentials, events, upload_file
 from obsup.engine.job.connection import connect
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.plan.file_plan import FilePlan
-from obsup.errors import DataMismatch
+from obsup.errors import DataMismatch, NotFinished, ObsupError
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import stat_source
@@ -24,7 +24,7 @@ from obsup.model import Upload
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.interface import FixedCredentials
 from tests.doubles.faulty_store import Crash
-from tests.doubles.scripted_server import ScriptedServer
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
 from tests.doubles.trusting_store import TrustingStore
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
@@ -304,6 +304,29 @@ def test_nothing_shows_what_a_store_received(source: str, tmp_path: Path) -> Non
         assert "digest" in str(error.value.next_step)
         upload(**given, digest="none")
     assert store.objects["/bucket/key"][0] != content
+
+
+@pytest.mark.parametrize(("retry_for", "error"), [("1m", DataMismatch), ("0s", NotFinished)])
+def test_a_trial_that_fails_for_a_moment_does_not_count(
+    retry_for: str, error: type[ObsupError], tmp_path: Path
+) -> None:
+    """It is repeated: a store that could not be tried out at this moment is not trusted."""
+    (tmp_path / "small").write_bytes(b"small")
+    store, failures = TrustingStore(has_md5s=False, damages=True), [500]
+
+    def reply(request: ReceivedRequest) -> Reply:
+        if request.target.endswith("?uploads") and failures:
+            return response(failures.pop(), "<Error><Code>InternalError</Code></Error>")
+        return store(request)
+
+    keys = Credentials("key", "secret")
+    with ScriptedServer(reply) as server:
+        given: dict[str, Any] = {"endpoint": server.endpoint, "provider": "s3", "region": "here"}
+        given |= {"addressing": "path", "credentials": keys, "retry_for": retry_for}
+        with pytest.raises(error):
+            upload_file(tmp_path / "small", "bucket/key", **given)
+    assert failures == []
+    assert store.open_uploads == {}
 
 
 @pytest.mark.parametrize("has_md5s", [True, False], ids=["with MD5s", "without MD5s"])

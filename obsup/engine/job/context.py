@@ -131,6 +131,7 @@ class UploadContext(Value):
             self.read_gate,
             encryption=self.encryption,
             learned=self.connection.learned,
+            attempts=self.connection.attempts,
         )
 
     @property

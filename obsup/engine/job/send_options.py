@@ -14,6 +14,7 @@ from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.digest import Gate
 from obsup.local.state import rejected_checksums
 from obsup.model import Target
+from obsup.store.retrying import Attempts
 from obsup.value import Value
 
 # Facts about the store.
@@ -60,6 +61,7 @@ class SendOptions(Value):
 
     ``encryption`` is what the response to PutObject must confirm, and that to a part if it has a customer key, or if
     ``learned`` has that parts confirm it.
+    ``attempts`` begins the retries of a request that the store does not retry itself; without it, there are none.
     ``gate`` is called before bytes are sent, ``read_gate`` before bytes are read that are not sent. ``monotonic`` is a
     clock in seconds, which spaces the progress events.
     """
@@ -71,4 +73,5 @@ class SendOptions(Value):
     read_gate: Gate | None = None
     encryption: RequestedEncryption | None = None
     learned: LearnedFacts = field(default_factory=LearnedFacts)
+    attempts: Callable[[], Attempts] | None = None
     monotonic: Callable[[], float] = time.monotonic

@@ -15,6 +15,7 @@ from obsup.errors import DataMismatch, NetworkError, ObsupError, StoreError
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Stored, Target, Upload
+from obsup.store.answers.failure_table import as_error
 from obsup.store.http.body import BodyDigests
 from obsup.store.interface import ObjectStore
 
@@ -41,6 +42,7 @@ class EtagTrial:
         self._learned = send_options.learned
         self._observe = send_options.observe
         self._encryption = send_options.encryption
+        self._attempts = send_options.attempts
         self._fact = (target.endpoint, target.bucket, self._encryption)
 
     @property
@@ -74,13 +76,13 @@ class EtagTrial:
     def _try_out(self) -> None:
         """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none.
 
-        If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
+        If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one. Raises a
+        failure that may be over later: a store is trusted untried only if it never can be tried out.
         """
-        store, encryption = self._store, self._encryption
-        headers = encryption.headers(store.dialect.headers) if encryption is not None else {}
+        store = self._store
         before = self._open_ids(store)
         try:
-            upload = Upload(self.target, store.initiate(self.target, headers).upload_id)
+            upload = Upload(self.target, self._initiate(store))
             if upload.upload_id in before:
                 return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
@@ -89,8 +91,20 @@ class EtagTrial:
                     self._learned.add((fact, *self._fact))
             finally:
                 abort_unused(store, upload, self._observe)
-        except (ObsupError, StoreError, NetworkError):
-            return
+        except ObsupError as exc:
+            if exc.retryable:
+                raise
+
+    def _initiate(self, store: ObjectStore) -> str:
+        """Return the id of a new upload. If a response is lost, an upload without parts stays open."""
+        encryption, doing = self._encryption, f"initiating {self.target}"
+        headers = encryption.headers(store.dialect.headers) if encryption is not None else {}
+        try:
+            if self._attempts is None:
+                return store.initiate(self.target, headers).upload_id
+            return self._attempts().run(lambda: store.initiate(self.target, headers), doing=doing).upload_id
+        except (StoreError, NetworkError) as exc:
+            raise as_error(exc, doing=doing) from exc
 
     def _find_facts(self, store: ObjectStore, upload: Upload) -> Iterator[str]:
         """Yield what two parts of one byte show, the second one with a wrong Content-MD5."""

@@ -129,7 +129,8 @@ def _send_part(task: PartTask) -> Receipt:
     )
     key_md5 = connection.customer_key_md5
     encryption = RequestedEncryption(customer_key_md5=key_md5) if key_md5 else None
-    send_options = replace(send_options, learned=connection.learned, encryption=encryption)
+    learned, attempts = connection.learned, connection.attempts
+    send_options = replace(send_options, learned=learned, attempts=attempts, encryption=encryption)
     if to_send.encryption is not None:
         send_options.learned.add(parts_confirm(to_send.upload.target, to_send.encryption))
         send_options = replace(send_options, encryption=to_send.encryption)
