@@ -27,7 +27,7 @@ from obsup.local.files.file_lock import lock_file
 from obsup.local.files.own_file import UntrustedFile, read_own
 from obsup.local.platform.files import remove as remove_file
 from obsup.local.state.atomic_file import AtomicFile, temporary_prefix, writing_advice
-from obsup.local.state.checkpoint_path import SUFFIX, fallback_folder
+from obsup.local.state.checkpoint_path import HEAD, HEAD_BYTES, SUFFIX, fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.typed_json import parse
 from obsup.model import Checksum, Receipt, SourceStat, Upload
@@ -184,10 +184,11 @@ def _plain(data: bytes) -> dict[str, Any]:
     try:
         plain = None if is_large else parse(data)
     except ValueError as exc:
-        if re.match(rb'\{\s*"format":', data):
+        is_begun = HEAD.match(data) if len(data) > HEAD_BYTES else re.match(rb'\{\s*"format":', data)
+        if is_begun:
             raise CheckpointDamaged("it is incomplete or damaged") from exc
         plain = None
-    if not isinstance(plain, dict) or type(plain.get("format")) is not int:
+    if not isinstance(plain, dict) or type(plain.get("format")) is not int or "target" not in plain:
         raise CheckpointForeign("it is not a checkpoint of obsup")
     return plain
 

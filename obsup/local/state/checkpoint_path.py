@@ -19,8 +19,8 @@ from obsup.text import quoted
 SUFFIX = ".obsup.json"
 # The names of the checkpoint and of its temporary file must fit the 255 bytes that file systems allow.
 MAX_NAME_BYTES = 180
-_HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
-_HEAD_BYTES = 64
+HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
+HEAD_BYTES = 64
 
 
 def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
@@ -85,12 +85,12 @@ def looks_like_checkpoint(path: str) -> bool:
     """Return whether the file at *path* begins as a checkpoint, is empty as after a power failure, or is removed."""
     try:
         with os.fdopen(open_file(path, os.O_RDONLY | NO_WAIT), "rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except FileNotFoundError:
         return not os.path.lexists(path)  # not a symbolic link that leads nowhere
     except OSError:
         return False
-    return not head or _HEAD.match(head) is not None
+    return not head or HEAD.match(head) is not None
 
 
 def short_name(name: str) -> str:

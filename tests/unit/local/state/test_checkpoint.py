@@ -191,12 +191,14 @@ def test_unknown_fields_are_ignored() -> None:
         b'{"bucketName": "bucket", "uploadParts": []}',
         b"[1, 2]",
         b'{"format": true}',
+        b'{"format": 1, "restore": {}}',
+        b'{"format": 1, "line": "the first of many"}\n{"format": 1, "line": "the second"}\n',
         b"-- a dump\nCREATE TABLE",
         b"\x00\x00\x00\x18ftypmp42 a film",
         b"[" * 100_000,
         changed(lambda file: file.update(format=checkpoints.FORMAT + 1)),
     ],
-    ids=["esdk", "list", "bool", "sql", "film", "deep", "newer"],
+    ids=["esdk", "list", "bool", "nuget", "lines", "sql", "film", "deep", "newer"],
 )
 def test_a_foreign_file_is_not_a_damaged_checkpoint(data: bytes) -> None:
     """The record of another program, of a newer obsup, or user data: it must not be overwritten."""
