@@ -125,10 +125,11 @@ def test_quiet_prints_errors_only(sandbox: Sandbox, shell: Shell, make_file: Mak
     """No notes and no progress; the three lines of a failure are printed."""
     make_file(600_000)
     arguments = ("upload", "bigfile", "bucket/key", "--parts", "3", "-q")
-    (shell.folder / "c.json").write_text("torn")
+    torn = '{"format": 1, "target": '
+    (shell.folder / "c.json").write_text(torn)
     noted = shell.run(*arguments[:-1], "--checkpoint", "c.json")
     assert "Note:" in noted.err
-    (shell.folder / "c.json").write_text("torn")
+    (shell.folder / "c.json").write_text(torn)
     assert shell.run(*arguments, "--checkpoint", "c.json").err == ""
     sandbox.add_fault("error=403:AccessDenied,op=any,times=always")
     assert len(shell.run(*arguments).err.splitlines()) == 3

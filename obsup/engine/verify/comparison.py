@@ -28,7 +28,7 @@ from obsup.value import Value
 # How many plans are tried in the first pass over the file, in the second, …: usually the first plan is right.
 BATCHES = (1, 4, 8, 16)
 MAX_COMPARED_PLANS = 100
-# What can be compared if the ETag is no digest, if it is that of parts, and if a receipt does not help.
+# What can be compared if the ETag is not a digest, if it is that of parts, and if a receipt does not help.
 ONLY_RECEIPT = "give the receipt of its upload with --receipt; without one, upload the file again to be sure"
 RECEIPT_OR_SIZE = "give the receipt of its upload with --receipt, or its part size with --part-size"
 OTHER_RECEIPT = "give the receipt of the upload of this object, or leave out --receipt"
