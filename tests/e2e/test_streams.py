@@ -155,6 +155,13 @@ def test_unreadable_standard_input(bash: Bash, sandbox: Sandbox, script: str, me
     assert sandbox.requests == []
 
 
+def test_an_empty_stream_makes_an_empty_object_and_a_note(bash: Bash, sandbox: Sandbox) -> None:
+    """The program that should have written into the pipe may have failed, which obsup cannot see."""
+    outcome = bash.run("obsup upload - bucket/key < /dev/null")
+    assert (outcome.code, outcome.err) == (0, "Note:  the stream was empty, and so is the object.\n")
+    assert sandbox.object_path("bucket", "key").read_bytes() == b""
+
+
 def test_a_producer_gets_sigpipe_when_obsup_fails(bash: Bash, tmp_path: Path) -> None:
     """The process that writes into the pipe ends when the upload does."""
     with Sandbox(buckets=["bucket"]) as strict:

@@ -157,6 +157,7 @@ def test_abort_on_failure_leaves_nothing(
     outcome = bash.run(f"{UPLOAD} --abort-on-failure -- sh -c 'cat bigfile; exit 1'")
     assert outcome.code == 76
     assert "was aborted" in outcome.err
+    assert "stored" not in outcome.err
     assert sandbox.uploads() == []
     assert checkpoints(home) == []
     assert old.read_bytes() == b"yesterday"

@@ -186,6 +186,8 @@ class StreamUploader:
     def _put(self, part: MemoryPart) -> Result:
         """Send a stream that fits its first part in one request."""
         plan = StreamPlan(part.part.size, self._sizes)
+        if not part.part.size:
+            self._context.note("the stream was empty, and so is the object")
         require_encryption(self._context)
         self._context = self._context.begun_now()
         finished = with_info(self._context, put_whole(self._context, part))
@@ -287,6 +289,7 @@ class StreamUploader:
                 f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}"
             )
         else:
+            self._tally(events.Begun(self._tally.total, self._tally.parts))  # no part is stored any longer
             self._context.note(f"upload {upload.upload_id} of {upload.target} was aborted")
 
 
