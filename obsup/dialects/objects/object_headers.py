@@ -183,7 +183,10 @@ def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
         raise WrongUsage(
             f"{dialect.title} has no {row.option}",
             f"Only these have it: {'; '.join(providers_with(row))}",
-            run_again(f"leave out {row.option}", drop=_LOCK if row.option in _LOCK else (row.option,)),
+            run_again(
+                f"if the store is one of these, name it with --provider; otherwise, leave out {row.option}",
+                drop=_LOCK if row.option in _LOCK else (row.option,),
+            ),
         )
     return RENDERERS.get(row.parameter, plain_header)(dialect, name, value)
 

@@ -479,5 +479,6 @@ def test_vendor_without_a_lock_is_named_with_both_options_to_leave_out() -> None
     with pytest.raises(WrongUsage) as caught:
         object_headers(DIALECTS["oss-v4"], LOCK, "put", since_s=1e9)
     assert caught.value.next_step == run_again(
-        "leave out --retention", drop=("--retention", "--retain-until")
+        "if the store is one of these, name it with --provider; otherwise, leave out --retention",
+        drop=("--retention", "--retain-until"),
     )
