@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from obsup import Credentials, events, upload_file
+from obsup import Credentials, events, initiate_upload, upload_file
 from obsup.engine.job.connection import connect
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.plan.file_plan import FilePlan
-from obsup.errors import DataMismatch, NotFinished, ObsupError
+from obsup.errors import DataMismatch, NotFinished, ObsupError, Refused
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import stat_source
@@ -327,6 +328,34 @@ def test_a_trial_that_fails_for_a_moment_does_not_count(
             upload_file(tmp_path / "small", "bucket/key", **given)
     assert failures == []
     assert store.open_uploads == {}
+
+
+@pytest.mark.parametrize("sse", [None, "kms"])
+def test_a_trial_leaves_an_upload_alone_that_was_started_before(sse: str | None, tmp_path: Path) -> None:
+    """The store returns its id for a new one, and does not list it, but this machine knows that it started it."""
+    source = tmp_path / "large"
+    source.write_bytes(bytes(FIVE_MIB + 1))
+    aborted: list[str] = []
+    store = TrustingStore(has_md5s=False, encrypts=True)
+
+    def reply(request: ReceivedRequest) -> Reply:
+        if "?uploads" in request.target and request.method == "GET":
+            return response(403, "<Error><Code>AccessDenied</Code></Error>")
+        if "?uploads" in request.target and store.open_uploads:
+            encryption = {"x-amz-server-side-encryption": "aws:kms"} if sse else {}
+            return response(200, f"<Result><UploadId>{upload_id}</UploadId></Result>", encryption)
+        if request.method == "DELETE":
+            aborted.append(request.target)
+        return store(request)
+
+    with ScriptedServer(reply) as server:
+        given: dict[str, Any] = {"endpoint": server.endpoint, "provider": "s3", "region": "here", "sse": sse}
+        given |= {"addressing": "path", "credentials": Credentials("key", "secret")}
+        upload_id = initiate_upload("bucket/key", source=source, part_size="5M", **given)
+        aborted.clear()
+        with suppress(Refused):
+            upload_file(source, "bucket/key", part_size="5M", **given)
+    assert aborted == []
 
 
 @pytest.mark.parametrize("has_md5s", [True, False], ids=["with MD5s", "without MD5s"])

@@ -83,7 +83,7 @@ class EtagTrial:
         before = self._open_ids(store)
         try:
             upload = Upload(self.target, self._initiate(store))
-            if upload.upload_id in before:
+            if upload.upload_id in before or started_uploads.find(upload) is not None:
                 return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
             try:

@@ -61,7 +61,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     initiated = _initiate_trial(context, requested)
     context.connection.learned.note_postponed(context.observe)
     upload = Upload(target, initiated.upload_id)
-    check_is_new(upload, before)
+    check_is_new(upload, before if started_uploads.find(upload) is None else {upload.upload_id})
     started_uploads.add(StartedUpload(upload, None, None, context.now_s()))
     try:
         if requested.is_confirmed_by(initiated.response):
