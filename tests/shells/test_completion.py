@@ -85,6 +85,19 @@ def test_a_tab_completes(
         terminal.wait_for(lambda: typed_line(terminal).rstrip() == line.rstrip())
 
 
+def test_bash_leaves_out_a_target_that_it_would_not_quote(
+    prefix: Path, machine: dict[str, str], home: Path, tmp_path: Path
+) -> None:
+    """The shell would replace the name of a variable in it by its value, and obsup would write another object."""
+    known = home / "state" / "uploads" / "one.json"
+    known.write_text(known.read_text().replace("2026/db dump", "m$HOME"))
+    with opened("bash", prefix, machine, tmp_path) as terminal:
+        terminal.type("obsup verify bigfile backups/m\t")
+        terminal.type("; obsup upload --digest=md\t")
+        terminal.wait_for(lambda: typed_line(terminal).rstrip().endswith("--digest=md5"))
+        assert typed_line(terminal).startswith("obsup verify bigfile backups/m;")
+
+
 @EVERY
 def test_two_tabs_show_the_choices(shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path) -> None:
     """They list the values of the option."""

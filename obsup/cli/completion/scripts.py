@@ -9,7 +9,7 @@ from obsup.cli.completion.shells import VARIABLE
 
 BASH = r"""# bash completion for obsup. Generated: do not edit.
 _obsup_completion() {
-    local kind value files='' begun
+    local kind value files='' begun at
     local -a values=()
     COMPREPLY=()
     while IFS=$'\t' read -r kind value _; do
@@ -24,6 +24,8 @@ _obsup_completion() {
         [[ $files == dir ]] && compopt -o dirnames || compopt -o default
     elif [[ $files ]]; then
         compopt -o filenames
+        # Readline leaves a $ unquoted unless it is in the name of a file.
+        for at in "${!values[@]}"; do [[ ${values[at]} == *'$'* ]] && unset "values[at]"; done
         while read -r value; do values+=("$value"); done < <(compgen -f -- "$begun")
         COMPREPLY=("${values[@]}")
     else
