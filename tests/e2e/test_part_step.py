@@ -241,14 +241,16 @@ def test_a_copy_without_a_response(
     assert sandbox.object_path("bucket", "key").read_bytes() == bytes(SIZE)
 
 
+@pytest.mark.parametrize("error", ["403:AccessDenied", "404:NoSuchKey"])
 def test_a_source_that_cannot_be_looked_at_after_the_copy(
-    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...], error: str
 ) -> None:
     """Complete would refuse the part, so that its copy is no success; the same command copies it again."""
-    sandbox.add_fault("error=403:AccessDenied,op=head,after=1,times=always")
+    sandbox.add_fault(f"error={error},op=head,after=1,times=always")
     outcome = inside.run(*copying, *RANGES[0])
     sandbox.clear_faults()
     assert (outcome.code, "part 1 was copied, but bucket/old may have changed" in outcome.err) == (65, True)
+    assert "the ETag of the source before the copy, but not after it" in outcome.err
     for span in RANGES:
         assert inside.run(*copying, *span).code == 0
     [upload] = sandbox.uploads()

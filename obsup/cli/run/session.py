@@ -263,9 +263,9 @@ def _report_failure(
 ) -> None:
     tally = session.tally if session is not None and is_transfer else None
     if session is not None:
-        is_idle = tally is not None and (tally.sent_parts or not tally.in_flight)
+        gets_further = tally is not None and (tally.sent_parts or not tally.in_flight)
         work = "the command did not end" if tally is None else "no part was complete"
-        explain_stop(error, session, too_short="" if is_idle else f"{work} in that time")
+        explain_stop(error, session, too_short="" if gets_further else f"{work} in that time")
     is_made = session is not None and session.has_object
     stored = (tally.stored_parts, tally.parts) if tally is not None and not is_made else (0, None)
     output.print_message(output.error_lines(error, resume=resume, stored=stored))

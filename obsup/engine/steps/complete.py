@@ -168,7 +168,7 @@ class ManualCompletion:
         try:
             checkpoints.record(selected.path, selected.upload, is_complete_sent=is_complete_sent)
         except CheckpointUnwritable as exc:
-            self._context.note(f"{exc}; continuing without")
+            self._context.note(f"{exc}; continuing without it")
 
     def _verified(self, finished: Finished, etags: Sequence[str]) -> Verified:
         """Return what verified the object that was made of the listed parts with these *etags*.

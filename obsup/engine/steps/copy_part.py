@@ -138,7 +138,7 @@ def _check_unchanged(
     If it is unknown, ``complete`` rejects the part. *pinned* is "" if the store returned that there was no source.
     """
     etag = _etag_of(context, upload, source)
-    if etag is None or not pinned:
+    if not etag or not pinned:
         other = "The store returned the ETag of the source before the copy, but not after it"
         raise DataMismatch(
             f"part {number} was copied, but {quoted(source.name)} may have changed",

@@ -164,7 +164,7 @@ def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt
     try:
         checkpoints.record(path, upload, receipt)
     except CheckpointUnwritable as exc:
-        context.note(f"{exc}; continuing without: complete asks the store what is stored")
+        context.note(f"{exc}; continuing without it: complete asks the store what is stored")
 
 
 def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow, limits: Limits) -> Part:
