@@ -13,6 +13,7 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import wait_for_requests
+from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
@@ -113,3 +114,17 @@ def test_a_machine_that_sends_the_same_upload_counts_as_running(
     sent = Counter(r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
     assert sent == Counter([1, 2, 3])
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_init_returns_the_upload_that_another_machine_sends(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """It sends no parts itself, so that no machine must wait for another one."""
+    source = make_file(600_000)
+    begun = inside.run("init", source, *ARGUMENTS[2:])
+    part = ("--upload-id", begun.out.strip(), "--part-number", "1", "--checkpoint", str(tmp_path / "none"))
+    assert inside.run("part", source, *ARGUMENTS[2:], *part).code == 0
+    (checkpoint,) = source.parent.glob("*.obsup.json")
+    os.utime(checkpoint, (time.time() - 120,) * 2)
+    again = inside.run("init", source, *ARGUMENTS[2:])
+    assert (again.code, again.out, again.err) == (0, begun.out, "")

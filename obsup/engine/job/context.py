@@ -40,6 +40,7 @@ class UploadContext(Value):
     those of the whole file before it is sent, if the request needs them: what is sent must have them. ``is_touched``:
     the times of the file keep changing, so they are ignored, and what was sent is compared with the file.
     ``since_s`` is when the upload began, in seconds since the epoch: the duration of a retention counts from it.
+    ``sends_parts``: whether this run sends parts, so that another machine which does must not be at work.
     """
 
     connection: Connection
@@ -53,6 +54,7 @@ class UploadContext(Value):
     source_digests: SourceDigests | None = None
     is_touched: bool = False
     since_s: float = field(default_factory=time.time)
+    sends_parts: bool = True
 
     def now_s(self) -> float:
         """Return the time by the store's clock, as far as it is known, in seconds since the epoch."""

@@ -19,7 +19,7 @@ from obsup.model import StoredPart, Upload
 # How long ago a machine that is still at work has stored a part. For so long, --if-running wait waits for the next.
 RECENT_S = 300.0
 # How long after the last touch of its checkpoint a run that was killed may have stored a part.
-OWN_S = 60.0
+IN_FLIGHT_S = 60.0
 # Pauses between two lists of the parts.
 MIN_POLL_S, MAX_POLL_S = 1.0, 15.0
 
@@ -35,13 +35,14 @@ def without_other_sender(
     """Return the stored parts as soon as no other machine sends those that are missing of *count*.
 
     With --if-running wait, waits until it has stored none for RECENT_S, or all. Raises Busy otherwise, the reason of a
-    stop, and what *list_parts* raises.
+    stop, and what *list_parts* raises. A run that sends no parts does not look for it.
     """
     poll_s, is_noted = MIN_POLL_S, False
     while True:
         listed = list_parts()
         # Once this run has sent parts, they may be its own: those whose source was touched are not recorded.
-        if len(listed) >= count or context.connection.learned.has(sent_here(checkpoint.upload)):
+        has_sent = context.connection.learned.has(sent_here(checkpoint.upload))
+        if not context.sends_parts or has_sent or len(listed) >= count:
             return listed
         by_others = _stored_by_others(context, checkpoint, listed)
         if not by_others:
@@ -79,9 +80,9 @@ def _stored_by_others(
         for one in listed
         if one.number not in checkpoint.receipts and (stored_s := parse_date(one.last_modified)) is not None
     }
-    own_s = _age_of_checkpoint(context, now_s)
-    others = [number for number, age_s in ages.items() if abs(age_s) < min(RECENT_S, own_s - OWN_S)]
-    doubtful = [number for number, age_s in ages.items() if abs(age_s) < OWN_S]
+    since_checkpoint_s = _age_of_checkpoint(context, now_s) - IN_FLIGHT_S
+    others = [number for number, age_s in ages.items() if abs(age_s) < min(RECENT_S, since_checkpoint_s)]
+    doubtful = [number for number, age_s in ages.items() if abs(age_s) < IN_FLIGHT_S]
     if doubtful and not others:
         context.note(
             f"{parts_are(doubtful)} not in the checkpoint, but stored less than a minute ago: unless a run was killed "

@@ -128,7 +128,7 @@ class Uploader:
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
         from obsup.engine.upload.starting_point import find_starting_point
 
-        context = self._context.read_source(stat)
+        context = replace(self._context.read_source(stat), sends_parts=False)
         start = find_starting_point(context, self._load(), stat, plan)
         return start.record.checkpoint, start.plan
 
