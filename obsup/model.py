@@ -343,3 +343,7 @@ class ObjectInfo(Value):
     lock: ObjectLock | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     checksum: Checksum | None = None
+
+    def may_have(self, size: int | None) -> bool:
+        """Return whether *size* does not contradict the response; without a valid Content-Length, none does."""
+        return self.size < 0 or size in (None, self.size)

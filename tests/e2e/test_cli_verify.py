@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.scripted_server import Reply, ScriptedServer
 from tests.support.batch import make_files
 from tests.support.shell import Shell
 
@@ -49,6 +51,21 @@ def test_verify_accepts_the_uploaded_file_and_rejects_another(
     other = shell.run("verify", *arguments, *how)
     assert (other.code, other.out) == (65, "")
     assert other.err.startswith("Error: bigfile and the object bucket/key differ.\nWhy:   The ")
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [("", SIZE), ("Content-Length: 9\r\n" * 2, 9)], ids=["none", "twice"]
+)
+def test_a_length_that_is_missing_or_sent_twice(
+    shell: Shell, make_file: MakeFile, length: str, size: int
+) -> None:
+    """Some proxies do that. A missing one does not contradict the file: the digest decides."""
+    md5 = hashlib.md5(make_file(size).read_bytes()).hexdigest()
+    for etag, code in ((md5, 0), (md5[::-1], 65)):
+        head = f'HTTP/1.1 200 OK\r\nETag: "{etag}"\r\n{length}\r\n'.encode()
+        with ScriptedServer(lambda _: Reply([head], close=True)) as server:  # noqa: B023
+            outcome = shell.run("verify", "bigfile", "bucket/key", "--json", OBSUP_ENDPOINT=server.endpoint)
+        assert (outcome.code, outcome.json.get("size", size)) == (code, size)
 
 
 def test_a_different_size_is_reported(shell: Shell, make_file: MakeFile) -> None:

@@ -243,7 +243,7 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
     A different size or digest always fails. *ours_only* requires, if upload id or token can show it, that this very
     upload made the object: an older object with the same content must not pass for a Complete that never happened.
     """
-    if expected.size not in (None, info.size):
+    if not info.may_have(expected.size):
         return None
     mark = _mark(expected, info)
     if ours_only and lacks_mark(expected, info):
@@ -256,7 +256,8 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
         return "crc64"
     if expected.etag is not None and info.etag.lower() == expected.etag:
         return "etag"
-    return None if has_other_checksum(expected, info.checksum) else mark
+    is_sized = expected.size in (None, info.size)
+    return mark if is_sized and not has_other_checksum(expected, info.checksum) else None
 
 
 def lacks_mark(expected: Expected, info: ObjectInfo) -> bool:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+from msgspec.structs import replace
+
 from obsup.dialects.dialect import Dialect
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
@@ -168,9 +170,9 @@ class Comparison:
                 "The store has no object with this key",
                 self._upload("upload it"),
             )
-        if info.size != self._stat.size:
+        if not info.may_have(self._stat.size):
             raise self._differs(f"The file has {self._stat.size} bytes, the object {info.size}", info)
-        return info
+        return replace(info, size=self._stat.size)
 
     def _by_checksum(self, info: ObjectInfo, checksum: Checksum, plan: Plan | None) -> Identical:
         """Compare with the checksum of the object. If it differs, the ETag of one plan decides.

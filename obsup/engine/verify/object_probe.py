@@ -155,7 +155,7 @@ class ObjectProbe:
         """Return what verifies the object; its ETag only if no other digest does, because the source is read again."""
         verified = verify_object(self._expected, info, ours_only=ours_only)
         is_other = ours_only and lacks_mark(self._expected, info)
-        if verified in BY_CONTENT or is_other or info.size != self._expected.size:
+        if verified in BY_CONTENT or is_other or info.size not in (-1, self._expected.size):
             return verified
         if not self._add_etag(info.etag):
             return verified
@@ -247,7 +247,8 @@ class ObjectProbe:
             # The store confirmed that this very request made this object; its digests cannot be compared.
             verified = "size"
         if verified is None or is_contradicted:
-            raise self._other_object(f"the store has {info.size} bytes with ETag {info.etag}")
+            size = f"{info.size} bytes" if info.size >= 0 else "an object of unknown size"
+            raise self._other_object(f"the store has {size} with ETag {info.etag}")
         # Ceph returns an empty ETag for Complete, and the real one for HeadObject.
         shown_checksum = stored.checksum if stored.checksum == expected.checksum else info.checksum
         stored = replace(stored, etag=stored.etag or info.etag, checksum=shown_checksum)

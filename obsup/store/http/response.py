@@ -70,11 +70,13 @@ def read_body(stream: io.BufferedReader, head: Head) -> bytes:
 
 
 def _head(status: int, headers: dict[str, str], *, method: str, is_old: bool) -> Head:
-    """Return the head; *is_old*: of HTTP/1.0. Raises NetworkError if two lengths contradict each other."""
+    """Return the head; *is_old*: of HTTP/1.0. Equal lengths become one; raises NetworkError if they differ."""
     is_chunked = headers.get("transfer-encoding", "").lower() == "chunked"
     text, *others = {one.strip() for one in headers.get("content-length", "").split(",")}
     if others:
         raise _invalid("contradictory Content-Length")
+    if text:
+        headers["content-length"] = text
     length = int(text) if text.isascii() and text.isdigit() and len(text) < 20 and not is_chunked else None
     if status in (204, 304) or method == "HEAD":
         length = 0

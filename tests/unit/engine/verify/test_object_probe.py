@@ -53,6 +53,8 @@ def probe(info: ObjectInfo | None, expected: Expected = EXPECTED, **how: bool) -
         ({"etag": "opaque"}, "token", True),
         ({"upload_id": "upload-id", "metadata": {}, "etag": "opaque"}, "upload-id", True),
         ({"size": 99}, None, False),
+        ({"size": -1}, "etag", True),
+        ({"size": -1, "etag": "opaque"}, None, False),
         ({"crc64": 8}, "etag", True),
         ({"crc64": 8, "etag": "opaque"}, None, False),
         ({"etag": ETAG.replace("0", "f")}, None, False),
