@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from obsup.cli.arguments.command_names import EXIT_STATUS, SHELLS
 from obsup.cli.completion.command_line import GROUPS, CommandLine, names_of, options_of, read_line
-from obsup.cli.completion.known_words import known_buckets, known_profiles, known_targets, known_uploads
+from obsup.cli.completion.known_words import buckets_of, known_profiles, known_targets, known_uploads
 from obsup.options.row import OptionRow
 from obsup.vendor_names import PROVIDERS
 
@@ -88,7 +88,7 @@ def _targets(_line: CommandLine, begun: str) -> list[Answer]:
     scheme = _scheme(begun)
     known = known_targets(os.environ, Path.cwd())
     if "/" not in begun.removeprefix(scheme):
-        known += [f"{one}/" for one in known_buckets(os.environ, Path.cwd())]
+        known += [f"{one}/" for one in buckets_of(known)]
     return _plain([f"{scheme}{one}" for one in known], begun)
 
 
@@ -98,7 +98,8 @@ def _scheme(begun: str) -> str:
 
 def _prefixes(_line: CommandLine, begun: str) -> list[Answer]:
     scheme = _scheme(begun)
-    return _plain([f"{scheme}{one}" for one in known_buckets(os.environ, Path.cwd())], begun)
+    buckets = buckets_of(known_targets(os.environ, Path.cwd()))
+    return _plain([f"{scheme}{one}" for one in buckets], begun)
 
 
 def _sources(line: CommandLine, begun: str) -> list[Answer]:

@@ -6,7 +6,7 @@ Reads files with json and tomllib only, because completion must be fast. Unreada
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ def known_targets(environ: Mapping[str, str], directory: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def known_buckets(environ: Mapping[str, str], directory: Path) -> list[str]:
-    """Return the buckets of the known targets."""
-    return list(dict.fromkeys(one.partition("/")[0] for one in known_targets(environ, directory)))
+def buckets_of(targets: Iterable[str]) -> list[str]:
+    """Return the buckets of *targets*, each once."""
+    return list(dict.fromkeys(one.partition("/")[0] for one in targets))
 
 
 def known_uploads(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
