@@ -118,7 +118,8 @@ def find_made_object(
 ) -> ObjectInfo:
     """Return what HeadObject shows of the object that was just *made*.
 
-    Raises NotFinished if it is not visible; without HeadObject NotPermitted or Unsupported: *unknown*, and *step*.
+    Raises NotFinished if it is not visible, Refused if another one has replaced it; without HeadObject NotPermitted or
+    Unsupported: *unknown*, and *step*.
     """
     try:
         info = store.head_object(target)
