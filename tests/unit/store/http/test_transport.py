@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -33,6 +34,7 @@ from obsup.store.http.tls_files import describe_trust
 from obsup.store.http.transport import USER_AGENT, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
+from tests.doubles.stepped_clock import SteppedClock
 from tests.support.stores import BytesBody
 
 MIB = 1024 * 1024
@@ -418,13 +420,18 @@ SLOW_RESPONSES = {
 
 @pytest.mark.parametrize("slow", SLOW_RESPONSES)
 @pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
-def test_a_very_slow_response_is_an_error(open_transport: Open, slow: str, through_proxy: bool) -> None:
+def test_a_very_slow_response_is_an_error(
+    open_transport: Open, slow: str, through_proxy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every byte arrives in time, but the response would take too long."""
-    with ScriptedServer(lambda _: Reply(SLOW_RESPONSES[slow], pause_s=0.01)) as server:
+    clock = SteppedClock(time.monotonic())
+    monkeypatch.setattr(time, "monotonic", clock)
+    with ScriptedServer(lambda _: Reply(clock.pieces_of(SLOW_RESPONSES[slow], step_s=1))) as server:
         options: dict[str, Any] = {"proxy": server.endpoint} if through_proxy else {}
-        transport = open_transport(stall_timeout_s=0.2, response_limit_s=0.1, **options)
+        transport = open_transport(response_limit_s=50, **options)
         with pytest.raises(NetworkError, match="too slowly") as caught:
             send(transport, "http://store.example" if through_proxy else server.endpoint)
+        clock.release()
     assert (caught.value.kind, caught.value.sent) == ("slow", True)
 
 
