@@ -190,6 +190,19 @@ def test_no_such_bucket(tmp_path: Path, make_file: MakeFile) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bigfile"]
 
 
+def test_verify_names_a_missing_bucket(tmp_path: Path, make_file: MakeFile) -> None:
+    """HEAD returns 404 for a missing bucket as well, without a body: one list shows it, also of many files."""
+    make_file(10)
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "folder" / name).write_bytes(b"x")
+    for sources, target in ((("bigfile",), "bucket/key"), (("-r", "folder"), "bucket/")):
+        with Sandbox(buckets=["other"]) as sandbox:
+            outcome = Shell.against(sandbox, tmp_path).run("verify", *sources, target, "--provider", "s3")
+            assert [one.method for one in sandbox.requests].count("GET") == 1
+        check_error(outcome, 69, "NoSuchBucket", "The bucket does not exist", "--endpoint")
+
+
 def test_directory_needs_recursive(shell: Shell) -> None:
     """The error shows the command."""
     (shell.folder / "my photos").mkdir()

@@ -7,11 +7,13 @@ from pathlib import Path
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
-from obsup.errors import NextStep, SourceUnreadable
+from obsup.engine.verify.existing_object import find_listed
+from obsup.errors import UNAVAILABLE, NextStep, Refused, SourceUnreadable
 from obsup.local.files.existing import is_directory
 from obsup.local.source.identity import check_uploaded, until_untouched
 from obsup.local.state import receipt_file
-from obsup.model import SourceStat
+from obsup.model import SourceStat, Target
+from obsup.store.interface import ObjectStore
 from obsup.text import operand, quoted
 
 
@@ -19,7 +21,7 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
     """Compare the target of the request with its source; ``receipt`` of the request is the receipt to compare with.
 
     *is_plan_given*: the user sets the part size; otherwise that of the request is only a hint. Raises DataMismatch,
-    CannotCompare, SourceUnreadable.
+    CannotCompare, SourceUnreadable, and Refused if the bucket does not exist.
     """
     request, store = context.request, context.store
     source = request.source
@@ -33,6 +35,9 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
         plan = make_plan(stat.size, store.dialect.limits, parts=request.parts, part_size=request.part_size)
         comparison = Comparison(request, source, stat, dialect=store.dialect, gate=gate)
         info = store.head_object(request.target)
+        if info is None:
+            bucket = ("bucket", request.target.endpoint, request.target.bucket)
+            context.connection.learned.learn(bucket, lambda: _check_bucket(store, request.target))
         if receipt is not None:
             return comparison.by_receipt(info, receipt)
         return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
@@ -41,6 +46,15 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
         raise _is_folder(source)
     check_uploaded(source, request.link_free)
     return until_untouched(source, compare, request.link_free)
+
+
+def _check_bucket(store: ObjectStore, target: Target) -> None:
+    """Raise Refused if the bucket does not exist: of HEAD, whose response has no body, that is 404 as well."""
+    try:
+        find_listed(store, target)
+    except (Refused, *UNAVAILABLE) as exc:
+        if exc.refusal is not None and exc.refusal.code == "NoSuchBucket":
+            raise
 
 
 def _is_folder(path: Path) -> SourceUnreadable:
