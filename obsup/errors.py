@@ -224,6 +224,7 @@ class Refusal(NamedTuple):
     ``date`` is the Date header, ``retry_after_s`` the wait that the store requested, in seconds, and
     ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
     ``is_assumed``: the default provider's protocol was used, and nothing has shown yet that the store has it.
+    ``phrase``: the store returned no code, and HTTP names the status so; ``code`` is then the same, in one word.
     ``is_page``: the response is a web page without a request id, so it is not the store's. ``credentials``: the origin
     of those that signed the request.
     """
@@ -244,6 +245,12 @@ class Refusal(NamedTuple):
     is_assumed: bool = False
     is_page: bool = False
     credentials: str = ""
+    phrase: str | None = None
+
+    @property
+    def answer(self) -> str:
+        """The status with the code that the store returned, or with the phrase of HTTP."""
+        return f"{self.status} {self.code if self.phrase is None else self.phrase}".rstrip()
 
 
 class StoreError(Exception):
@@ -255,7 +262,7 @@ class StoreError(Exception):
 
     def __str__(self) -> str:
         refusal = self.refusal
-        text = f"{refusal.operation} of {refusal.resource}: {refusal.status} {refusal.code}"
+        text = f"{refusal.operation} of {refusal.resource}: {refusal.answer}"
         return f"{text} (request id {refusal.request_id})" if refusal.request_id else text
 
 

@@ -106,6 +106,17 @@ def test_the_command_of_the_note_reaches_the_same_store(
     assert open_ids(sandbox) == []
 
 
+def test_a_note_about_several_uploads(
+    start: Callable[..., str], shell: Shell, source: Path, tmp_path: Path
+) -> None:
+    """It names the newest, which its command aborts, and counts the others."""
+    for name in "abc":
+        start("--no-checkpoint", HOME=str(tmp_path / name))
+    done = shell.run("upload", source, "bucket/key", *PARTS)
+    assert done.code == 0, done.err
+    assert " and 2 more were left alone: they are not known to have the object options" in done.err
+
+
 def test_an_own_upload_with_the_same_options_is_continued(
     start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path
 ) -> None:

@@ -11,7 +11,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
 from obsup.errors import ObsupError, Refusal
 from obsup.model import Stored, Target
-from obsup.units import format_duration, format_size
+from obsup.units import counted, format_duration, format_size
 
 # Exit codes of failures that keep the progress.
 KEPT_CODES = frozenset({75, 77, 129, 130, 143})
@@ -22,7 +22,11 @@ def summary(result: Result) -> str:
     rate = result.sent_bytes / result.seconds if result.seconds else 0.0
     # Negative if parts were sent twice: changed ones, or all of them because the bucket requires larger parts.
     resumed = result.parts - result.sent_parts
-    reused = f", {resumed} of {result.parts} parts were already stored" if resumed > 0 else ""
+    reused = (
+        f", {resumed} of {counted(result.parts, 'part')} {'was' if resumed == 1 else 'were'} already stored"
+        if resumed > 0
+        else ""
+    )
     return (
         f"{result.target}: {format_size(result.size)} in {format_duration(result.seconds)} "
         f"({format_size(rate)}/s){reused}; verified by {result.verified}"
@@ -51,7 +55,7 @@ def refusal_fields(refusal: Refusal | None) -> dict[str, Any]:
     """Return the documented keys of the store's error response; each is None without one."""
     return {
         "httpStatus": refusal.status if refusal else None,
-        "errorCode": refusal.code if refusal else None,
+        "errorCode": refusal.code if refusal and refusal.phrase is None else None,
         "errorMessage": refusal.message if refusal else None,
         "requestId": refusal.request_id if refusal else None,
         "hostId": refusal.host_id if refusal else None,

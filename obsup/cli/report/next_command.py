@@ -100,8 +100,7 @@ def next_line(
     keeps_parts = resume is not None and resume.keeps_parts and "--restart" not in step.add
     count, total = stored
     if step.rerun and count and keeps_parts:
-        of = "" if total is None else f" of {total}"
-        parts = f"{count}{of} parts" if of else counted(count, "part")
+        parts = counted(count, "part") if total is None else f"{count} of {counted(total, 'part')}"
         text = f"{text} ({parts} {'is' if count == 1 else 'are'} stored and will not be sent again)"
     elif step.rerun and not step.text and total is not None and total > 1 and keeps_parts:
         text = f"{text} (none of the {total} parts is stored yet)"

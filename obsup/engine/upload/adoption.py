@@ -190,10 +190,12 @@ def report_left_alone(context: UploadContext, left: Sequence[OpenUpload]) -> Non
     if not left:
         return
     target, newest = context.request.target, left[0]
-    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    text = f"the open upload {newest.upload_id} of {target} (initiated {newest.initiated or 'at an unknown time'})"
+    if len(left) == 1:
+        text += " was left alone: it is not known to have the object options of this command; if it is"
+    else:
+        text += f" and {len(left) - 1} more were left alone: they are not known to have the object options of this "
+        text += "command; if the first one is"
     context.note(
-        f"the open upload {newest.upload_id} of {target} (initiated {newest.initiated or 'at an unknown time'})"
-        f"{others} was left alone: it is not known to have the object options of this command; "
-        "if it is no longer needed, abort it with",
-        command=Upload(target, newest.upload_id).abort_command,
+        f"{text} no longer needed, abort it with", command=Upload(target, newest.upload_id).abort_command
     )

@@ -311,7 +311,7 @@ def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
     if isinstance(failure, NetworkError):
         return matching.error(f"{doing} failed: {failure}", matching.why, matching.next_step)
     refusal = failure.refusal
-    what = f"{doing} was rejected: {refusal.status} {refusal.code}"
+    what = f"{doing} was rejected: {refusal.answer}"
     details = [refusal.message.rstrip(".")] if refusal.message else []
     if refusal.credentials and matching.action is Action.RELOAD_CREDENTIALS:
         details.append(f"credentials from {refusal.credentials}")

@@ -28,13 +28,13 @@ def read_refusal(
 ) -> Refusal:
     """Return the refusal in *response*: code and message from the XML body, or from headers without a body."""
     fields, headers = _error_fields(response, names.encoded_error), response.headers
+    phrase = _phrase(response.status)
+    code = fields.get("Code") or headers.get(names.error_code or "")
     return Refusal(
         operation=operation,
         resource=resource,
         status=response.status,
-        code=printable(
-            fields.get("Code") or headers.get(names.error_code or "") or _status_code_name(response.status)
-        ),
+        code=printable(code or _without_spaces(phrase) or f"Status{response.status}"),
         message=printable(
             _message(fields) or headers.get(names.error_message or "") or _page_title(response)
         ),
@@ -48,6 +48,7 @@ def read_refusal(
         ),
         location=clean(headers.get("location") or fields.get("Endpoint") or ""),
         is_page=_media_type(response) == "text/html" and not fields and names.request_id not in headers,
+        phrase=None if code else phrase,
     )
 
 
@@ -96,7 +97,7 @@ def _page_title(response: Response) -> str:
     elif media_type != "text/plain":
         return ""
     title = text.strip().removeprefix(str(response.status)).strip()
-    is_repetition = title.replace(" ", "").lower() == _status_code_name(response.status).lower()
+    is_repetition = _without_spaces(title).lower() == _without_spaces(_phrase(response.status)).lower()
     return "" if is_repetition else title.partition("\n")[0]
 
 
@@ -104,12 +105,16 @@ def _media_type(response: Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _status_code_name(status: int) -> str:
-    """Return an error code for a response without one: ``NotFound`` for 404."""
+def _phrase(status: int) -> str:
+    """Return the phrase of HTTP for *status*, "" if it has none."""
     try:
-        return HTTPStatus(status).phrase.title().replace(" ", "")
+        return HTTPStatus(status).phrase
     except ValueError:
-        return f"Status{status}"
+        return ""
+
+
+def _without_spaces(text: str) -> str:
+    return text.title().replace(" ", "")
 
 
 def _retry_after_s(headers: Mapping[str, str], vendor_name: str) -> float | None:

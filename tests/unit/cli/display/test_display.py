@@ -244,6 +244,26 @@ def test_the_summary_reports_what_was_stored_before_and_what_was_sent() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("parts", "sent", "text"),
+    [(1, 0, "1 of 1 part was already stored"), (5, 4, "1 of 5 parts was already stored")],
+)
+def test_the_summary_of_one_stored_part(parts: int, sent: int, text: str) -> None:
+    result = Result(
+        target=Target("obs", "https://obs.example", "media", "video.iso"),
+        upload_id="u",
+        etag="e",
+        verified="etag",
+        size=MIB * parts,
+        part_size=MIB,
+        parts=parts,
+        sent_parts=sent,
+        sent_bytes=MIB * sent,
+        seconds=1.0,
+    )
+    assert f", {text};" in summary(result)
+
+
 def test_the_summary_of_parts_that_were_sent_twice_counts_no_stored_parts() -> None:
     """All parts are sent again if the bucket requires larger ones, and changed parts are."""
     result = Result(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from obsup.cli.report.fields import refusal_fields
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import (
     BadConfiguration,
@@ -79,6 +80,24 @@ def test_error_without_a_message_is_read() -> None:
 def test_the_code_of_a_refusal_without_a_document_is_the_name_of_the_status(body: str | bytes) -> None:
     assert read(403, body).code == "Forbidden"
     assert read(599, body).code == "Status599"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (418, "418 I'm a Teapot"),
+        (505, "505 HTTP Version Not Supported"),
+        (404, "404 Not Found"),
+        (599, "599"),
+    ],
+)
+def test_a_status_without_a_code_is_shown_with_its_phrase(status: int, answer: str) -> None:
+    """No code is invented, neither for people nor for scripts."""
+    refusal = read(status)
+    assert f"was rejected: {answer}." in str(as_error(StoreError(refusal), doing="part 1"))
+    assert str(StoreError(refusal)) == f"UploadPart of bucket/key: {answer}"
+    assert refusal_fields(refusal)["errorCode"] is None
+    assert refusal_fields(read(status, "<Error><Code>NotFound</Code></Error>"))["errorCode"] == "NotFound"
 
 
 @pytest.mark.parametrize(
