@@ -203,6 +203,20 @@ def test_verify_names_a_missing_bucket(tmp_path: Path, make_file: MakeFile) -> N
         check_error(outcome, 69, "NoSuchBucket", "The bucket does not exist", "--endpoint")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [(("verify", "-", "bucket/key"), "upload --receipt"), (("status", "-"), "'obsup uploads BUCKET'")],
+)
+def test_a_command_that_reads_no_stream(
+    inside: Inside, sandbox: Sandbox, tmp_path: Path, arguments: tuple[str, ...], advice: str
+) -> None:
+    """A hyphen is a file only if there is one."""
+    check_error(inside.run(*arguments), 66, "Error: - is not a file", "standard input", advice)
+    assert sandbox.requests == []
+    (tmp_path / "-").write_bytes(b"x")
+    assert "is not a file" not in inside.run(*arguments).err
+
+
 def test_directory_needs_recursive(shell: Shell) -> None:
     """The error shows the command."""
     (shell.folder / "my photos").mkdir()

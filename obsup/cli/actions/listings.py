@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from obsup import events
+from obsup.cli.arguments.source_target import check_not_piped
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
@@ -160,6 +161,7 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
             "uploads": [_local_fields(upload) for upload in uploads],
         }
         _print_tables(session, map(_local_rows, uploads))
+        check_not_piped(source, "'obsup uploads BUCKET' lists the open uploads of streams, too")
         check_uploaded(source)  # last: what the checkpoints record is of use without the file, too
         if not uploads and not options.display.quiet and sys.stderr.isatty():
             output.print_message(f"No upload of {quoted(source)} is in progress on this machine.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from obsup.cli.arguments.source_target import check_not_piped
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
@@ -15,6 +16,11 @@ from obsup.cli.run.session import Session, run_step
 from obsup.engine.verify.comparison import Identical
 from obsup.engine.verify.file_check import check_object
 from obsup.text import quoted
+
+_STREAM = (
+    "a stream is verified while it is uploaded and cannot be compared afterwards; the digests of its parts are in the "
+    "receipt that upload --receipt writes"
+)
 
 
 def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_given: bool) -> int:
@@ -25,6 +31,7 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
     display = options.display
 
     def work(session: Session) -> str:
+        check_not_piped(source, _STREAM)
         resolved, settings = options.resolve_target(target, file_name=source.name)
         session.fields |= target_fields(resolved)
         context = session.context(settings, replace(options.request, source=source, target=resolved))

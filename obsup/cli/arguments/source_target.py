@@ -8,6 +8,7 @@ import click
 
 from obsup.cli.arguments.command import F
 from obsup.cli.arguments.types import SOURCE_OR_TARGET
+from obsup.errors import NextStep, SourceUnreadable
 from obsup.text import utf8_name
 
 STANDARD_INPUT = Path("-")
@@ -17,6 +18,18 @@ SourceTarget = tuple[Path | None, str]
 def is_piped(source: Path | None) -> bool:
     """Return whether SOURCE is standard input."""
     return source == STANDARD_INPUT
+
+
+def check_not_piped(source: Path, otherwise: str) -> None:
+    """Raise SourceUnreadable for ``-``, unless a file has that name. *otherwise* is what to do for a stream."""
+    from obsup.local.files.existing import exists  # help needs no other package
+
+    if is_piped(source) and not exists(source):
+        raise SourceUnreadable(
+            "- is not a file",
+            "It means standard input, which only upload and part read",
+            NextStep(f"name a file; {otherwise}"),
+        )
 
 
 def source_target_argument(function: F) -> F:
