@@ -217,6 +217,22 @@ def test_a_command_that_reads_no_stream(
     assert "is not a file" not in inside.run(*arguments).err
 
 
+def test_a_source_before_the_target_of_a_command(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The surplus argument is named, not a key that SOURCE lacks."""
+    words = ["upload", "--from-command", "data", "bucket/key", "--", "cat", "file"]
+    monkeypatch.setattr("sys.argv", ["obsup", *words])
+    check_error(inside.run(*words), 2, "without a SOURCE: leave out data")
+
+
+def test_a_checkpoint_directory_that_cannot_be_written(inside: Inside, make_file: MakeFile) -> None:
+    """The advice names both options: another --checkpoint alone would exclude this one."""
+    make_file(500_000)
+    outcome = inside.run(
+        "upload", "bigfile", "bucket/key", "--parts", "3", "--checkpoint-dir", "missing/folder"
+    )
+    check_error(outcome, 73, "another directory with --checkpoint-dir")
+
+
 def test_directory_needs_recursive(shell: Shell) -> None:
     """The error shows the command."""
     (shell.folder / "my photos").mkdir()

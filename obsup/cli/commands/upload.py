@@ -60,6 +60,11 @@ def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_ru
     """Upload the output of a command; *words* are TARGET CMD ARG…"""
     from obsup.cli.run.requests import options_from
 
+    given = len(words) - len(_after_dashes())
+    if len(words) > given > 1:
+        raise click.UsageError(
+            f"--from-command takes TARGET -- CMD ARG… without a SOURCE: leave out {words[0]}."
+        )
     target, *command = (utf8_name(words[0]), *words[1:])
     if not command:
         raise click.UsageError("--from-command needs: obsup upload --from-command TARGET -- CMD ARG…")
@@ -110,8 +115,7 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
 
 def _suggest_from_command(sources: tuple[str, ...]) -> None:
     """Raise UsageError for ``TARGET -- CMD ARG…`` without --from-command."""
-    argv = sys.argv[1:]
-    command = argv[argv.index("--") + 1 :] if "--" in argv else []
+    command = _after_dashes()
     if not command or len(command) != len(sources):
         return
     from shutil import which  # with three modules for archives
@@ -121,3 +125,8 @@ def _suggest_from_command(sources: tuple[str, ...]) -> None:
     if not exists(Path(sources[0])) and which(command[0]):
         line = shell_line(["obsup", "upload", "--from-command", sources[0], "--", *command])
         raise click.UsageError(f"To upload the output of CMD, add --from-command: {line}")
+
+
+def _after_dashes() -> list[str]:
+    argv = sys.argv[1:]
+    return argv[argv.index("--") + 1 :] if "--" in argv else []

@@ -34,7 +34,7 @@ def summary(result: Result) -> str:
 
 
 def failure_fields(error: ObsupError, *, command: str, resume: ResumeCommand | None) -> dict[str, Any]:
-    """Return the documented keys of a failure. ``resumeCommand`` is the command of the "Next:" line, or None.
+    """Return the documented keys of a failure. ``resumeCommand`` is ``shown_command``, or None.
 
     The keys of the store's response are None if the failure is not a response.
     """

@@ -77,10 +77,13 @@ def next_step(error: ObsupError, resume: ResumeCommand | None) -> NextStep | Non
 
 
 def shown_command(error: ObsupError, resume: ResumeCommand | None) -> str:
-    """Return the command line of the "Next:" line of *error*, "" if it has none or if only a pipe can run it."""
+    """Return the command line of the "Next:" line of *error* that runs the command again.
+
+    "" if it has none, if only a pipe can run it, or if it does something else: replaces or discards what exists.
+    """
     step = next_step(error, resume)
     step = _fitting(step, resume) if step is not None else None
-    words = _command(step, resume) if step is not None else []
+    words = _command(step, resume) if step is not None and step.rerun else []
     is_changed = resume is not None and (
         resume.is_piped or (step is not None and _to_remove(step, resume) != "")
     )

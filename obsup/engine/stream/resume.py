@@ -15,7 +15,13 @@ from obsup.engine.upload.resume import check_same_request, confirmed, resume_ini
 from obsup.engine.verify.object_probe import find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
-from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointUntrusted, NotCheckpoint
+from obsup.local.state.checkpoint import (
+    OTHER_PLACE,
+    Checkpoint,
+    CheckpointDamaged,
+    CheckpointUntrusted,
+    NotCheckpoint,
+)
 from obsup.model import SourceStat
 from obsup.value import Value
 
@@ -98,7 +104,7 @@ def _load(context: UploadContext) -> Checkpoint | None:
         raise CheckpointDamaged(
             f"the checkpoint {path} is damaged: {exc.what}",
             "Without it, obsup cannot know which parts of the stream are stored",
-            NextStep("remove it, or choose another file with --checkpoint"),
+            NextStep(f"remove it, or {OTHER_PLACE}"),
         ) from exc
 
 

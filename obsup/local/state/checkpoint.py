@@ -37,7 +37,7 @@ from obsup.value import MD5Hex, NotNegative, Positive, Value
 
 FORMAT = 2
 SET_ASIDE_SUFFIX = ".not-obsup"
-ANOTHER_FILE = NextStep("name another file with --checkpoint")
+OTHER_PLACE = "name another file with --checkpoint, or another directory with --checkpoint-dir"
 # A checkpoint of 10,000 parts has less than 2 MB. A larger file is not a checkpoint, but named by mistake.
 MAX_FILE_BYTES = 64 * MIB
 _GROWTH_FIELDS = ("factor", "everyParts")
@@ -251,7 +251,9 @@ def load(path: Path) -> Checkpoint | None:
         if path.name.endswith(SUFFIX) or _SIGN.search(data):
             raise
         raise NotCheckpoint(
-            f"{quoted(path)} is not a checkpoint", "Nothing in it was written by obsup", ANOTHER_FILE
+            f"{quoted(path)} is not a checkpoint",
+            "Nothing in it was written by obsup",
+            NextStep("name another file with --checkpoint"),
         ) from exc
 
 
@@ -279,7 +281,7 @@ def set_aside(path: Path, what: str, suffix: str = SET_ASIDE_SUFFIX) -> Path:
         raise CheckpointUnwritable(
             what,
             f"It cannot be renamed to {quoted(free.name)} either: {exc.strerror or type(exc).__name__}",
-            ANOTHER_FILE,
+            NextStep(OTHER_PLACE),
         ) from exc
     return free
 
@@ -307,7 +309,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         raise CheckpointUnwritable(
             f"the checkpoint {quoted(path)} cannot be written",
             exc.strerror or type(exc).__name__,
-            run_again(f"{writing_advice(exc)} or name another file with --checkpoint"),
+            run_again(f"{writing_advice(exc)} or {OTHER_PLACE}"),
         ) from exc
 
 

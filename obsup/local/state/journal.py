@@ -85,6 +85,10 @@ class JournalDamaged(ObsupError, exit_code=65, reason="checkpoint-damaged"):
     """The file is not a journal of this format."""
 
 
+class NotJournal(JournalDamaged, exit_code=2, reason="usage"):
+    """Neither the name nor the first line of the file is of a journal: --checkpoint names a file of the user."""
+
+
 class JournalUntrusted(JournalDamaged):
     """Another user can have written the file, so nothing in it is used."""
 
@@ -290,6 +294,12 @@ def _decode_header(path: Path, line: bytes) -> JournalHeader:
         header = msgspec.json.decode(line, type=JournalHeader)
     except (ValueError, RecursionError):
         header = JournalHeader("", 0, {})
+    if not path.name.endswith(SUFFIX) and b'"journal":' not in line:
+        raise NotJournal(
+            f"{quoted(path)} is not a journal of a batch",
+            "Its first line was not written by obsup",
+            NextStep("name another file with --checkpoint"),
+        )
     if header.journal != "obsup" or header.format > FORMAT:
         raise JournalDamaged(
             f"{quoted(path)} is not a journal of a batch",

@@ -277,6 +277,16 @@ def test_a_failure_that_no_command_fixes_has_no_resume_command() -> None:
     assert fields["resumeCommand"] == "obsup upload f b/k --parts 7"
 
 
+def test_a_command_that_replaces_the_object_is_not_that_which_resumes() -> None:
+    """A script that runs it would overwrite what verify found to be different."""
+    error = DataMismatch(
+        "b/k does not exist", "", NextStep("upload it", command=("obsup", "upload", "f", "b/k"))
+    )
+    resume = ResumeCommand(("obsup", "verify", "f", "b/k"))
+    assert error_lines(error, resume=resume).endswith("Upload it: obsup upload f b/k")
+    assert failure_fields(error, command="verify", resume=resume)["resumeCommand"] is None
+
+
 @pytest.mark.parametrize(
     ("errors", "advice"),
     [

@@ -150,6 +150,23 @@ def test_a_foreign_file_is_not_changed(path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("photo.png", b"\x89PNG\r\n\x1a\n", 2),
+        ("mine.json", b"{}\n", 2),
+        ("state", b'{"journal":"obsup","for', 65),
+        ("a-b.obsup.journal", bytes(4096), 65),
+    ],
+)
+def test_a_file_of_the_user_is_a_usage_error(tmp_path: Path, name: str, content: bytes, code: int) -> None:
+    """As for the checkpoint of one file; a damaged journal is not a usage error."""
+    (tmp_path / name).write_bytes(content + b"\n")
+    with pytest.raises(JournalDamaged) as caught:
+        Journal(tmp_path / name, TARGET)
+    assert caught.value.exit_code == code
+
+
 def test_a_journal_of_a_newer_obsup_is_not_changed(path: Path) -> None:
     """It may have lines that this version cannot read."""
     write(path, "a")
