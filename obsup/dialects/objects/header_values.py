@@ -10,6 +10,7 @@ from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.objects.parameters import option_of
+from obsup.dialects.objects.secret_names import names_secret
 from obsup.errors import NextStep, WrongUsage
 from obsup.model import TOKEN_NAME
 from obsup.options.table import HEADER_OPTIONS
@@ -43,6 +44,7 @@ _SECRET = {
     "cookie": "a store that needs no cookie",
     "proxy-authorization": "the environment variable HTTPS_PROXY",
 }
+_METADATA = re.compile(r"(?i)x-[a-z]+-meta-")
 _CUSTOMER_KEY = "-server-side-encryption-customer-"
 _OWN_SUFFIXES = ("date", "security-token", "content-sha256")
 
@@ -213,13 +215,13 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
                 "A header name has letters, digits and hyphens",
                 NextStep("use --header 'NAME: VALUE'", option="--header"),
             )
-        _check_not_secret(name)
         if name.lower() in own:
             raise WrongUsage(
                 f"--header cannot set {name}",
                 "It is set by obsup on each request, and signed",
                 NextStep(f"leave out --header '{name}: …'"),
             )
+        _check_not_secret(dialect, name)
         _check_not_token(name.lower().removeprefix(dialect.headers.meta))
         if name.lower() in (known.lower() for known in clean):
             raise WrongUsage(
@@ -231,9 +233,14 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
     return clean
 
 
-def _check_not_secret(name: str) -> None:
-    """Raise WrongUsage for a header of a customer key (SSE-C), of a proxy, or a cookie."""
-    instead = _SECRET.get(name.lower())
+def _check_not_secret(dialect: Dialect, name: str) -> None:
+    """Raise WrongUsage for a header of a customer key (SSE-C), of a proxy, or with another name of a secret.
+
+    None of the other headers of the vendor has a secret, and metadata is shown to whoever can read the object.
+    """
+    is_of_store = name.lower().startswith(dialect.prefix) or _METADATA.match(name) is not None
+    otherwise = "a proxy that adds the header" if names_secret(name) and not is_of_store else None
+    instead = _SECRET.get(name.lower(), otherwise)
     if _CUSTOMER_KEY in name.lower():
         header = "copy_source_sse_c" if "-copy-source-" in name.lower() else "sse_c"
         instead = next(row.option for row in HEADER_OPTIONS if row.header == header)

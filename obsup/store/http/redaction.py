@@ -13,23 +13,17 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
+from obsup.dialects.objects.secret_names import names_secret
 from obsup.store.http.settings import Response
 
 MASK = "***"
 # A shorter value would also match in ETags and upload ids.
 MIN_SECRET_CHARACTERS = 8
-_SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$")
 # The metadata of an object is what HeadObject is asked for: obsup-token shows whose upload made the object.
 _LASTING_NAME = re.compile(r"(?i)^(?!x-[a-z]+-meta-).*(token|key)$")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
-
-
-@lru_cache(maxsize=256)
-def names_secret(name: str) -> bool:
-    """Return whether the value of the header or parameter *name* is a secret."""
-    return _SECRET_NAME.search(name) is not None
 
 
 @lru_cache(maxsize=256)

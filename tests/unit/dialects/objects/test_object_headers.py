@@ -343,6 +343,12 @@ def test_headers_that_obsup_sets_are_rejected(name: str) -> None:
         ("x-obs-copy-source-server-side-encryption-customer-key", "--copy-source-sse-c-key-file"),
         ("Cookie", "cookie"),
         ("proxy-authorization", "HTTPS_PROXY"),
+        ("X-Api-Key", "proxy"),
+        ("X-Auth-Token", "proxy"),
+        ("x-gateway-authorization-data", "proxy"),
+        ("Client-Secret", "proxy"),
+        ("X-Password", "proxy"),
+        ("Set-Cookie2", "proxy"),
     ],
 )
 def test_headers_of_secrets_are_rejected(name: str, instead: str) -> None:
@@ -351,6 +357,15 @@ def test_headers_of_secrets_are_rejected(name: str, instead: str) -> None:
         headers_of(OBS, headers=((name, "hunter2"),))
     assert instead in str(caught.value.next_step)
     assert "hunter2" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x-obs-meta-api-key", "X-Amz-Meta-Token", "x-obs-new-key", "X-Tokens-Left", "Keys", "X-Monkey-Id"],
+)
+def test_headers_of_no_secret_are_sent(name: str) -> None:
+    """Metadata, the vendor's own headers, and other names that only contain such a word."""
+    assert headers_of(OBS, headers=((name, "x"),)) == {name: "x"}
 
 
 def test_a_header_with_another_value_than_its_option_is_rejected() -> None:
