@@ -176,6 +176,15 @@ def test_a_store_that_rejects_the_encryption_has_no_upload_of_the_trial(
     assert "may still be open" not in outcome.err
 
 
+def test_each_trial_that_failed_may_have_left_an_upload(inside: Inside, sandbox: Sandbox) -> None:
+    """SeaweedFS without a configured encryption returns 500, and initiates the upload."""
+    sandbox.add_fault("error-after=500:InternalError,op=initiate,times=always")
+    outcome = inside.run("upload", "source", "bucket/key", *AES, "--retry-for", "1s")
+    count = len(sandbox.uploads())
+    assert (outcome.code, count > 1) == (75, True), outcome.err
+    assert f"Note:  {count} uploads without parts, which tried out the encryption, may" in outcome.err
+
+
 @pytest.mark.parametrize("fault", ["drop-answer,op=initiate", "error=500:InternalError,op=initiate"])
 def test_the_upload_of_another_client_is_not_taken_for_the_trial(
     inside: Inside, sandbox: Sandbox, make_file: MakeFile, fault: str

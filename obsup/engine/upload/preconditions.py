@@ -25,6 +25,7 @@ from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Initiated, Upload
 from obsup.store.http.body import BodyDigests
 from obsup.text import quoted
+from obsup.units import counted
 
 
 def check_target(context: UploadContext, upload: Upload | None = None) -> None:
@@ -87,15 +88,15 @@ def _initiate_trial(context: UploadContext, requested: RequestedEncryption) -> I
 
     The list does not show whose an upload is, and that of another client must not be aborted.
     """
-    target, is_in_doubt = context.request.target, False
+    target, in_doubt = context.request.target, 0
     headers = requested.headers(context.dialect.headers)
 
     def once() -> Initiated:
-        nonlocal is_in_doubt
+        nonlocal in_doubt
         try:
             return context.store.initiate(target, headers)
         except (NetworkError, StoreError) as exc:
-            is_in_doubt = is_in_doubt or may_have_initiated(exc)
+            in_doubt += may_have_initiated(exc)
             raise
 
     try:
@@ -106,6 +107,6 @@ def _initiate_trial(context: UploadContext, requested: RequestedEncryption) -> I
             exc.next_step = run_again(f"check that the store supports {requested} and is configured for it")
         raise
     finally:
-        if is_in_doubt:
-            text = "an upload without parts, which tried out the encryption, may still be open; list the open ones with"
-            context.note(text, command=("obsup", "uploads", target.name))
+        if in_doubt:
+            text = f"{counted(in_doubt, 'upload')} without parts, which tried out the encryption, may still be open; "
+            context.note(f"{text}list the open ones with", command=("obsup", "uploads", target.name))
