@@ -246,8 +246,9 @@ def test_another_provider_is_suggested_if_no_signature_is_accepted(sandbox: Sand
 def test_a_wrong_signature_is_not_advised_again(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """The other provider has its own default."""
     sandbox.add_fault("error=400:UnsupportedAlgorithm")
-    outcome = shell.run("upload", make_file(100), "bucket/key", "--signature", "v2")
-    assert outcome.err.endswith("upload bigfile bucket/key --provider s3\n")
+    source = make_file(100)
+    outcome = shell.run("upload", source, "bucket/key", "--signature", "v2")
+    assert outcome.err.endswith(f": obsup upload {source} bucket/key --provider s3\n")
 
 
 def test_tls_properties_are_reported(tmp_path: Path) -> None:

@@ -257,7 +257,8 @@ def test_an_upload_that_no_longer_exists_starts_over(
     ("change", "code", "message"),
     [
         ("sed -i s/bucket/becket/ state.json", 65, "is damaged"),
-        ("printf garbage > state.json", 65, "is damaged"),
+        ("truncate -s 100 state.json", 65, "is damaged"),
+        ("printf garbage > state.json", 2, "is not a checkpoint"),
         ("export WORDS='--part-size 200K'", 2, "parts of 100K, not of 200K"),
         ("export WORDS='--metadata a=b'", 2, "other object options"),
     ],
