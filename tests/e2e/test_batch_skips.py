@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
+import os
 import re
 import time
 from collections import Counter
@@ -91,6 +92,19 @@ def test_another_customer_key_sends_the_files_again(shell: Shell, sandbox: Sandb
     assert operations_of(shell, sandbox, "--sse-c-key-file", "one")["put"] == 0
     assert operations_of(shell, sandbox, "--sse-c-key-file", "two")["put"] == 2
     assert operations_of(shell, sandbox, "--sse-c-key-file", "two")["put"] == 0
+
+
+def test_files_that_were_sent_without_a_digest_are_compared(shell: Shell, sandbox: Sandbox) -> None:
+    """One was damaged. A run with --digest none takes over what was verified."""
+    (shell.folder / "tree").mkdir()
+    for name in ("a", "b"):
+        (shell.folder / "tree" / name).write_bytes(os.urandom(1_200_000))
+    sandbox.add_fault("flip-bit,op=part,part=1")
+    options = ("--part-size", "500K")
+    assert operations_of(shell, sandbox, *options, "--digest", "none")["complete"] == 2
+    assert operations_of(shell, sandbox, *options, "--digest", "none")["complete"] == 0
+    assert operations_of(shell, sandbox, *options)["complete"] == 1
+    assert operations_of(shell, sandbox, *options, "--digest", "none")["complete"] == 0
 
 
 def test_an_object_that_others_replaced_with_other_options_is_sent_again(

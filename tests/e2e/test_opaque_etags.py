@@ -285,6 +285,32 @@ def test_damage_is_not_taken_for_encryption(sandbox: Sandbox, tmp_path: Path, op
     assert Rig(sandbox, source, part_size=None).code() == 65
 
 
+@pytest.mark.parametrize("encrypts", [True, False], ids=["opaque", "digests"])
+@pytest.mark.parametrize("at", ["part,part=3", "complete"])
+@pytest.mark.parametrize("provider", VERIFICATIONS)
+def test_a_run_verifies_what_an_earlier_one_sent_without_a_digest(
+    provider: str, at: str, encrypts: bool, tmp_path: Path
+) -> None:
+    """That one was damaged. Where nothing can be compared, the parts are sent again."""
+    part_size = FIVE_MIB if provider == "s3" else PART
+    (tmp_path / "bigfile").write_bytes(os.urandom(2 * part_size + 50_000))
+    with Sandbox(encrypts=encrypts, faults=["ignore-checksums"]) as store:
+        rig = Rig(store, tmp_path / "bigfile", provider=provider, part_size=part_size)
+        store.add_fault("flip-bit,op=part,part=1")
+        rig.break_off(f"op={at}", digest="none")
+        rig.run()
+        assert rig.is_stored()
+
+
+def test_an_object_that_was_made_without_a_digest_is_sent_again(rig: Rig) -> None:
+    """Its upload was killed right after Complete, and nothing shows its content."""
+    rig.sandbox.add_fault("flip-bit,op=part,part=1")
+    with pytest.raises(Crash):
+        rig.run(observer=when_completed(die), digest="none")
+    rig.run()
+    assert rig.is_stored()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["file", "parts", "stream"])
 def test_nothing_shows_what_a_store_received(source: str, tmp_path: Path) -> None:

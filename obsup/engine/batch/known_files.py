@@ -77,7 +77,11 @@ class KnownFiles:
         self._journal = journal
         self._observe = observe
         # The journals of earlier versions have the first 8 digits only.
-        self._options_digest = template.headers_digest[:8] + customer_key_digest
+        verified = template.headers_digest[:8] + customer_key_digest
+        unverified = f"{verified} unverified"  # sent with --digest none, which accepts what was verified, too
+        accepts_any = template.digest == "none"
+        self._options_digest = unverified if accepts_any else verified
+        self._accepted = {verified, self._options_digest}
         self._lock = threading.Lock()
         # A list does not show the options of an object. An object with the right content may have other options.
         self._has_options = template.has_object_options
@@ -141,7 +145,7 @@ class KnownFiles:
         if self._journal is None or self._template.restart:
             return None
         entry = self._journal.find(file.name)
-        if entry is None or not entry.etag or entry.options != self._options_digest:
+        if entry is None or not entry.etag or entry.options not in self._accepted:
             return None
         return entry if is_same_file(entry.stat, file.stat) else None
 

@@ -157,3 +157,14 @@ def has_content(
             return all(compared)
     listed = Stored(status=200, etag=stored.etag, crc64=stored.crc64, checksum=stored.checksum)
     return matches(listed, digest, digests, digest.checksum)
+
+
+def is_proven(receipt: Receipt, digests: DigestChoice, dialect: Dialect) -> bool:
+    """Return whether the ETag of a recorded part is enough to show its content, if the source is unchanged.
+
+    It is not if the part was sent with --digest none, unless *digests* accept that, too: no digest is in its *receipt*.
+    A CRC-64 is one of the part only where the store returns it.
+    """
+    has_crc64 = receipt.crc64 is not None and dialect.headers.crc64 is not None
+    is_verified = has_crc64 or receipt.md5 is not None or receipt.checksum is not None
+    return not receipt.is_unproven and (is_verified or not digests.is_any)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
 from obsup.engine.proof.part_list import parts_are
-from obsup.engine.proof.part_proof import has_content
+from obsup.engine.proof.part_proof import has_content, is_proven
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.adoption import agreed_checksum, find_interrupted, list_open_parts, parts_of
 from obsup.engine.upload.other_sender import without_other_sender
@@ -104,20 +104,21 @@ def reconcile(
     """Return the receipts of the stored parts that need not be sent again.
 
     A part counts if the store lists it with the size of the plan, and if either its ETag is the recorded one and the
-    source is unchanged, or its digest is that of the file's part now. If parts cannot be listed, the recorded ones
+    source is unchanged, or its digest is that of the file's part now. Of a part that was sent with --digest none, the
+    ETag is not enough, unless this run has that option, too. If parts cannot be listed, the recorded ones
     are taken for the list, unless *must_list*: then raises NotPermitted or Unsupported. Raises SourceChanged for a
     recorded part with other content, unless such parts may be sent again.
     """
     trusted = not changes(checkpoint.stat, stat) and context.source_digests is None
     receipts: dict[int, Receipt] = {}
-    differing: list[int] = []
+    differing, unverified = list[int](), list[int]()
     recorded = None if must_list else checkpoint.receipts
     listed = without_other_sender(
         context, checkpoint, plan.count, lambda: list_open_parts(context, checkpoint.upload, recorded)
     )
     fitting = _fitting(listed, plan)
     own = {one.number: _own_receipt(checkpoint, one) for one in fitting}
-    proven = {number: one for number, one in own.items() if trusted and one and not one.is_unproven}
+    proven = _proven(context, own) if trusted else {}
     unproven = [one for one in fitting if one.number not in proven]
     kept = proven | compare_with_file(context, checkpoint.upload, stat, unproven, plan, own)
     for stored in fitting:
@@ -126,10 +127,15 @@ def reconcile(
             receipts[stored.number] = receipt
         elif earlier is not None and earlier.is_unproven:
             context.note(f"part {stored.number} was sent by a host that sees another file: sending it again")
+        elif earlier is not None and trusted:
+            unverified.append(stored.number)
         elif earlier is not None:
             differing.append(stored.number)
     if differing and context.request.on_change == "fail":
         raise source_changed(context.source, checkpoint.stat, stat, differing)
+    if unverified:
+        them = "it" if len(unverified) == 1 else "them"
+        context.note(f"{parts_are(unverified, 'was', 'were')} sent with --digest none: sending {them} again")
     return receipts
 
 
@@ -154,6 +160,14 @@ def _own_receipt(checkpoint: Checkpoint, stored: StoredPart) -> Receipt | None:
     """Return the recorded receipt of the part that the store lists, None if that is another one."""
     recorded = checkpoint.receipts.get(stored.number)
     return recorded if recorded is not None and recorded.etag.lower() == stored.etag.lower() else None
+
+
+def _proven(context: UploadContext, own: Mapping[int, Receipt | None]) -> dict[int, Receipt]:
+    """Return those of our receipts whose ETag is enough to show that the part is that of the unchanged source."""
+    digests, dialect = context.digests, context.dialect
+    return {
+        number: one for number, one in own.items() if one is not None and is_proven(one, digests, dialect)
+    }
 
 
 def compare_with_file(

@@ -16,6 +16,7 @@ from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
 from obsup.engine.proof.object_proof import BY_CONTENT
 from obsup.engine.proof.part_list import check_receipts
+from obsup.engine.proof.part_proof import is_proven
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
 from obsup.engine.verify.existing_object import find_readable
 from obsup.engine.verify.object_lock import locks_later
@@ -55,14 +56,15 @@ def find_completed(
 ) -> Finished | None:
     """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
 
-    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then, and
-    unless *by_mark*, only a digest of the object counts: another machine with a copy of the checkpoint may have
-    completed it from another file.
+    The source is hashed if receipts are missing or without a digest (--digest none), or if its identity has changed
+    since they were recorded. Then, and unless *by_mark*, only a digest of the object counts: another machine with a
+    copy of the checkpoint may have completed it from another file.
     """
     plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
     if stat.size != checkpoint.stat.size:
         return None
-    is_unproven = any(one.is_unproven for one in receipts.values())
+    digests, dialect = context.digests, context.dialect
+    is_unproven = not all(is_proven(one, digests, dialect) for one in receipts.values())
     is_hashed = is_unproven or not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count
     if is_hashed:
         info = context.store.head_object(context.request.target)
