@@ -76,6 +76,21 @@ def test_invalid_arguments(
     assert [path.name for path in shell.folder.iterdir()] == ["bigfile"]
 
 
+@pytest.mark.parametrize(
+    "target", ["s3://key:swordfish@bucket/key", "key:swordfish@bucket/key", "https://key:swordfish@host/b/k"]
+)
+@pytest.mark.parametrize("command", ["upload bigfile", "abort", "uploads", "verify bigfile"])
+def test_a_password_in_the_target_is_not_repeated(
+    command: str, target: str, inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Other tools read keys from such a URL."""
+    make_file(10)
+    outcome = inside.run(*command.split(), target)
+    check_error(outcome, 2, "the target contains a password")
+    assert "swordfish" not in outcome.err
+    assert sandbox.requests == []
+
+
 def test_an_unreadable_source(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """The permission is checked before anything is initiated."""
     make_file(1000).chmod(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from obsup.errors import NextStep, WrongUsage
-from obsup.text import utf8_name
+from obsup.text import utf8_name, without_password
 from obsup.vendor_names import PROVIDERS
 
 
@@ -29,8 +29,15 @@ def split_target(
 
 
 def split_scheme(text: str) -> tuple[str | None, str]:
-    """Return (provider or None, the rest) of a TARGET. Raises WrongUsage for an unknown scheme."""
+    """Return (provider or None, the rest) of a TARGET. Raises WrongUsage for an unknown scheme, and for a password."""
     scheme, separator, rest = text.partition("://")
+    place = (rest if separator else text).partition("/")[0]
+    if without_password(place) != place:
+        raise WrongUsage(
+            "the target contains a password",
+            "obsup reads no keys from its arguments, which other users can see",
+            NextStep("use BUCKET/KEY, and set AccessKeyID and SecretAccessKey, or use a profile"),
+        )
     if not separator:
         return None, text
     if scheme not in PROVIDERS:
