@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from obsup.errors import Denied, run_again
 from obsup.local.processes.interpreter import import_path, package_root
 from obsup.local.processes.pool import ProcessPool
 from tests.support.waiting import wait_for
+
+# Those of a process of the pool.
+_connections: list[socket.socket] = []
 
 
 @pytest.fixture
@@ -72,6 +77,12 @@ def _process_id(_: None) -> int:
     return os.getpid()
 
 
+def _connect(port: int) -> int:
+    """Connect to *port* until this process ends."""
+    _connections.append(socket.create_connection(("127.0.0.1", port)))
+    return os.getpid()
+
+
 def test_each_process_is_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that replaces another; what the preparation raises is raised by the call."""
     monkeypatch.delenv("PREPARED", raising=False)
@@ -86,12 +97,19 @@ def test_each_process_is_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_process_ignores_sigint_and_ends_with_its_pool(pool: ProcessPool) -> None:
-    """The driver receives SIGINT and decides."""
-    number = pool.submit(_process_id, None).result(60)
+    """The driver receives SIGINT and decides. A connection of the process ends with it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = pool.submit(_connect, server.getsockname()[1]).result(60)
+        connection, _ = server.accept()
     assert pool.submit(signal.raise_signal, signal.SIGINT).result(60) is None
     assert pool.submit(_process_id, None).result(60) == number
-    pool.close(wait=True)
-    assert not Path(f"/proc/{number}").exists()
+    with connection, suppress(ConnectionResetError):
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
+        pool.close(wait=True)
+        connection.settimeout(60)
+        assert connection.recv(1) == b""
 
 
 def test_calls_that_wait_are_cancelled_on_close() -> None:
