@@ -35,12 +35,12 @@ def shell_word(word: object) -> str:
     return "$'" + one_line(text).replace("'", "\\'") + "'"
 
 
-def without_password(proxy: str, mask: str = "***") -> str:
-    """Return the URL of a proxy with *mask* instead of a password, whether or not it is a valid URL."""
-    head, at, host = proxy.rpartition("@")
+def without_password(url: str, mask: str = "***") -> str:
+    """Return *url* with *mask* instead of a password, whether or not it is valid."""
+    head, at, host = url.rpartition("@")
     scheme, separator, user = head.rpartition("://")
     name, colon, _ = user.partition(":")
-    return f"{scheme}{separator}{name}{colon}{mask}{at}{host}" if colon else proxy
+    return f"{scheme}{separator}{name}{colon}{mask}{at}{host}" if colon else url
 
 
 def operand(path: object) -> str:

@@ -18,7 +18,7 @@ from obsup.engine.proof.part_proof import (
     choose_digests,
     matches,
 )
-from obsup.engine.send.content import Sent
+from obsup.engine.send.content import CHECK_THE_WAY, Sent
 from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.upload.abort import abort_fully
 from obsup.engine.upload.initiate import ask_for_checksums
@@ -169,7 +169,7 @@ class UploadCycle:
             raise DataMismatch(
                 f"part {number} was damaged on the way to the store",
                 "The store returned another checksum than that of the bytes that were sent",
-                run_again("check this computer's memory and the proxies on the way to the store"),
+                CHECK_THE_WAY,
             )
         self._sent_parts.append((stored, digest))
         return f"permitted; {exact_size(size)}"

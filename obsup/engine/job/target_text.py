@@ -30,17 +30,16 @@ def split_target(
 
 def split_scheme(text: str) -> tuple[str | None, str]:
     """Return (provider or None, the rest) of a TARGET. Raises WrongUsage for an unknown scheme, and for a password."""
-    scheme, separator, rest = text.partition("://")
-    place = (rest if separator else text).partition("/")[0]
-    if without_password(place) != place:
+    before, separator, after = text.partition("://")
+    scheme, rest = (before, after) if separator else (None, text)
+    host = rest.partition("/")[0]
+    if without_password(host) != host:
         raise WrongUsage(
             "the target contains a password",
             "obsup reads no keys from its arguments, which other users can see",
             NextStep("use BUCKET/KEY, and set AccessKeyID and SecretAccessKey, or use a profile"),
         )
-    if not separator:
-        return None, text
-    if scheme not in PROVIDERS:
+    if scheme is not None and scheme not in PROVIDERS:
         raise WrongUsage(
             f"invalid target {text!r}: unknown scheme {scheme}://",
             f"The schemes are {', '.join(one + '://' for one in PROVIDERS)}",

@@ -77,10 +77,10 @@ _NO_DIGEST = "the response has no comparable digest: parts are sent with Content
 # Why it is not: nothing would show what the store receives.
 _NOT_SHOWN = "neither ETags nor Content-MD5 show what the store receives"
 
-_CHANGED = run_again("check this computer's memory and the proxies on the way to the store")
+CHECK_THE_WAY = run_again("check this computer's memory and the proxies on the way to the store")
 # Only with Content-MD5, which no presigned URL of a part has, the store could confirm the part without its ETag.
 _NOT_SIGNED = run_again(
-    f"{_CHANGED.text}; if the bucket encrypts by default, sign in the workers", drop=("--presign",)
+    f"{CHECK_THE_WAY.text}; if the bucket encrypts by default, sign in the workers", drop=("--presign",)
 )
 
 # Facts about the store.
@@ -128,7 +128,7 @@ def send_verified(
     *what* names the content in messages. Raises DataMismatch if the store confirms other bytes three times in a
     row, or if nothing shows what it received, and any error of the content, the store or the disk.
     """
-    part, digests, fault, step = content.part, send_options.digests, "", _CHANGED
+    part, digests, fault, step = content.part, send_options.digests, "", CHECK_THE_WAY
     has_md5 = send_options.content_md5 or trial.has_shown or digests.has_no_response
     for resend in range(1 + MAX_RESENDS):
         if resend:

@@ -34,7 +34,7 @@ def read_refusal(
         operation=operation,
         resource=resource,
         status=response.status,
-        code=printable(code or _without_spaces(phrase) or f"Status{response.status}"),
+        code=printable(code or _in_one_word(phrase) or f"Status{response.status}"),
         message=printable(
             _message(fields) or headers.get(names.error_message or "") or _page_title(response)
         ),
@@ -97,7 +97,7 @@ def _page_title(response: Response) -> str:
     elif media_type != "text/plain":
         return ""
     title = text.strip().removeprefix(str(response.status)).strip()
-    is_repetition = _without_spaces(title).lower() == _without_spaces(_phrase(response.status)).lower()
+    is_repetition = _in_one_word(title).lower() == _in_one_word(_phrase(response.status)).lower()
     return "" if is_repetition else title.partition("\n")[0]
 
 
@@ -113,7 +113,7 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _without_spaces(text: str) -> str:
+def _in_one_word(text: str) -> str:
     return text.title().replace(" ", "")
 
 

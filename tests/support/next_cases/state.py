@@ -397,10 +397,11 @@ CASES = (
         command="obsup doctor bucket",
     ),
     Case(
-        "engine/inspect/upload_cycle: UploadCycle._send_part",
+        "engine/send/content: module",
         65,
         before="fault wrong-checksum,op=part",
         command="obsup doctor s3://bucket",
+        note="doctor",
     ),
     Case(
         "engine/inspect/upload_cycle: UploadCycle._abort",
