@@ -17,6 +17,7 @@ from obsup.engine.batch.bucket_index import BucketIndex, open_bucket_index
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
+from obsup.engine.proof.object_proof import BY_CONTENT
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.source.identity import is_same_file
 from obsup.local.state import checkpoint as checkpoints
@@ -77,11 +78,10 @@ class KnownFiles:
         self._journal = journal
         self._observe = observe
         # The journals of earlier versions have the first 8 digits only.
-        verified = template.headers_digest[:8] + customer_key_digest
-        unverified = f"{verified} unverified"  # sent with --digest none, which accepts what was verified, too
-        accepts_any = template.digest == "none"
-        self._options_digest = unverified if accepts_any else verified
-        self._accepted = {verified, self._options_digest}
+        self._options_digest = template.headers_digest[:8] + customer_key_digest
+        # The mark of a file of which only the parts were verified. Without it, they were sent with --digest none.
+        self._verified_parts = f"{self._options_digest} verified"
+        self._accepts_any = template.digest == "none"
         self._lock = threading.Lock()
         # A list does not show the options of an object. An object with the right content may have other options.
         self._has_options = template.has_object_options
@@ -128,7 +128,7 @@ class KnownFiles:
                 result.source,
                 result.etag,
                 result.verified,
-                self._options_digest,
+                self._identity_of_options(result.verified),
                 parse_date(result.date) or time.time(),
             )
             for one in outcomes
@@ -140,12 +140,19 @@ class KnownFiles:
             except CheckpointUnwritable as exc:
                 self._observe(_continuing_without_journal(exc))
 
+    def _identity_of_options(self, verified: str) -> str:
+        """Return what identifies the options of a file whose object was *verified*, as its entry must have it."""
+        is_shown = self._accepts_any or verified in BY_CONTENT
+        return self._options_digest if is_shown else self._verified_parts
+
     def _journal_entry(self, file: FoundFile) -> JournalEntry | None:
         """Return the journal's entry of this file if neither the file nor the options have changed since."""
         if self._journal is None or self._template.restart:
             return None
         entry = self._journal.find(file.name)
-        if entry is None or not entry.etag or entry.options not in self._accepted:
+        if entry is None or not entry.etag:
+            return None
+        if entry.options not in (self._verified_parts, self._identity_of_options(entry.verified)):
             return None
         return entry if is_same_file(entry.stat, file.stat) else None
 
