@@ -25,8 +25,8 @@ def upload_file(
 
     *source* is a path, or an object open for reading bytes: a file, a pipe, a response of a web server. Such an object
     is read once, in bounded memory, from its current position to its end, and closed unless *close* is false. If it
-    states its size (``length``, ``total``, ``size``, Content-Length), an object of another size is not published
-    (DataMismatch).
+    states its size (``length``, ``total``, ``size``, ``nbytes``, ``len()``, Content-Length), an object of another size
+    is not published (DataMismatch).
     *progress* is called with (transferred bytes, total bytes, seconds), *observer* with every event. The keywords are
     the long options of the command, with ``_`` for ``-``: see ``UploadKeywords`` and obsup-python(7).
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 import signal
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -77,21 +77,9 @@ class Machine:
 
 def on_all(machines: list[Machine], work: str, *arguments: str) -> None:
     """Call the method *work* of each machine at the same time."""
-    failures: list[BaseException] = []
-
-    def call(machine: Machine) -> None:
-        try:
-            getattr(machine, work)(*arguments)
-        except BaseException as exc:  # noqa: BLE001 - raised below
-            failures.append(exc)
-
-    threads = [threading.Thread(target=call, args=(machine,)) for machine in machines]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(len(machines)) as threads:
+        for future in [threads.submit(getattr(one, work), *arguments) for one in machines]:
+            future.result()
 
 
 @pytest.mark.slow

@@ -259,14 +259,35 @@ class GenerousFile(io.BytesIO):
         return super().read(-1 if size is None else size) + b"!"
 
 
+def stating(name: str, size: int) -> StatingFile:
+    """Return DATA as an object that states *size* in the attribute *name*, or as its ``len()``."""
+    if name == "len()":
+        kind: type[StatingFile] = type("SizedFile", (StatingFile,), {"__len__": lambda _: size})
+        return kind(DATA)
+    return StatingFile(DATA, **{name: {"Content-Length": str(size)} if name == "headers" else size})
+
+
+SIZES = ("length", "total", "size", "headers", "content_length", "nbytes", "len", "len()")
+
+
 @pytest.mark.parametrize("stated", [1, 100_000, len(DATA) - 1, len(DATA) + 1, 10**9])
-@pytest.mark.parametrize("name", ["length", "total", "size", "headers"])
+@pytest.mark.parametrize("name", SIZES)
 def test_a_stated_size_is_a_promise(upload: Upload, sandbox: Sandbox, name: str, stated: int) -> None:
     """Fewer or more bytes are an error."""
-    value: object = {"Content-Length": str(stated)} if name == "headers" else stated
     with pytest.raises(DataMismatch, match=r"ended \d+ bytes early|returned more bytes"):
-        upload(StatingFile(DATA, **{name: value}))
+        upload(stating(name, stated))
     assert not {"put", "complete"} & {one.operation for one in sandbox.requests}
+
+
+@pytest.mark.parametrize(
+    ("name", "stated"), [*((name, len(DATA)) for name in SIZES), ("content_length", 0), ("len", -1)]
+)
+def test_a_right_size_and_one_that_states_nothing(
+    upload: Upload, sandbox: Sandbox, name: str, stated: int
+) -> None:
+    """A content_length of 0 is that of a file in a form without one."""
+    upload(stating(name, stated))
+    assert sandbox.object_path("bucket", "key").read_bytes() == DATA
 
 
 def test_a_stated_size_of_an_object_that_was_read_before(upload: Upload, sandbox: Sandbox) -> None:

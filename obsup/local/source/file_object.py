@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any, Protocol, TypeGuard
 
 from obsup.errors import DataMismatch, LocalFailure, NextStep, SourceUnreadable, WrongUsage
@@ -141,7 +142,8 @@ def stated_size(file: object) -> int | None:
     """Return how many bytes *file* states that ``read`` will return, None if it states nothing.
 
     Responses have ``length`` (http.client), ``length_remaining`` (urllib3, ``raw`` of requests) or a Content-Length,
-    other objects ``length``, ``total`` or ``size`` (fsspec).
+    other objects ``length``, ``total``, ``size`` (fsspec), ``nbytes``, ``len`` or ``len()``. A ``content_length`` of 0
+    states nothing: that of a file in a form (Werkzeug) is 0 if the client sent none.
     """
     headers = getattr(file, "headers", None)
     get = getattr(headers, "get", lambda _name: None)
@@ -150,13 +152,15 @@ def stated_size(file: object) -> int | None:
     remaining = getattr(file, "length_remaining", None)
     if _is_size(remaining):
         return remaining
-    for name in ("length", "total", "size"):
+    for name in ("length", "total", "size", "nbytes", "len"):
         if _is_size(whole := getattr(file, name, None)):
             return max(0, whole - _position(file))
     if hasattr(file, "length") or hasattr(file, "length_remaining"):
         return None  # a response of unknown length, which has no valid Content-Length
-    text = str(get("Content-Length") or "")
-    return max(0, int(text) - _position(file)) if text.isascii() and text.isdigit() else None
+    text = str(get("Content-Length") or getattr(file, "content_length", 0) or "")
+    if not (text.isascii() and text.isdigit()):
+        return max(0, len(file) - _position(file)) if isinstance(file, Sized) else None
+    return max(0, int(text) - _position(file))
 
 
 def _is_size(value: object) -> TypeGuard[int]:
