@@ -147,13 +147,17 @@ def too_many_files(what: str) -> LocalFailure:
     )
 
 
+# How a compiled library that cannot be loaded, and Python itself, report it.
+_NO_MEMORY = ("failed to map segment", "error return without exception set")
+
+
 def limit_reached(exc: BaseException) -> LocalFailure | None:
     """Return the error for a limit of this process that leaves no memory or no thread; None if *exc* is another one."""
-    # A library of compiled code that cannot be loaded for lack of memory is an ImportError.
     is_refused = isinstance(exc, OSError) and exc.errno == errno.ENOMEM
-    has_no_memory = is_refused or isinstance(exc, MemoryError) or "failed to map segment" in str(exc)
+    has_no_memory = is_refused or isinstance(exc, MemoryError) or any(text in str(exc) for text in _NO_MEMORY)
     if not has_no_memory and "can't start new thread" not in str(exc):
-        return None
+        cause = exc.__cause__ or exc.__context__
+        return None if cause is None else limit_reached(cause)
     return LocalFailure(
         "not enough memory" if has_no_memory else "no thread can be started",
         LIMIT_REACHED,

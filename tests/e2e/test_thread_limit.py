@@ -14,10 +14,13 @@ import pytest
 from obsup import events
 from obsup.cli.display.repeat import every
 from obsup.cli.main import _report_system_error
+from obsup.errors import limit_reached
+from obsup.local.files.own_file import read_own
 from obsup.local.processes.executors import InlineExecutor, open_threads
 from obsup.local.walk.prefetch import MAX_LIST_ENTRIES, PrefetchedWalk
 from obsup.local.walk.walk import Entry, SourceRoot, Walk
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.http.tls_files import _load
 from tests.support.batch import make_files
 from tests.support.shell import Outcome, Shell
 
@@ -51,6 +54,55 @@ def test_without_threads_the_calling_thread_works(tmp_path: Path) -> None:
     walk.stop()
     found = [entry.name for entries in posted for entry in entries or ()]  # type: ignore[union-attr]
     assert sorted(found) == sorted(f"tree/{name}" for name in names)
+
+
+LITTLE_MEMORY = """
+import mmap, resource, sys
+from pathlib import Path
+from obsup.local.processes.executors import InlineExecutor, open_threads
+threads = open_threads(3, "part")
+used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
+resource.setrlimit(resource.RLIMIT_AS, [used + stack + (12 << 20)] * 2)
+print(isinstance(open_threads(3, "part"), InlineExecutor), threads.submit(int).result())
+"""
+
+
+def test_a_thread_leaves_memory_for_the_other_work(shell: Shell) -> None:
+    """Without room for more than the stack of a thread it is not started: it could end at once, and its part wait."""
+    script = f"ulimit -s 8192; {shlex.quote(sys.executable)} -c {shlex.quote(LITTLE_MEMORY)}"
+    assert shell.run_script(script).out == "True 0\n"
+
+
+def test_a_record_takes_the_memory_of_its_content(tmp_path: Path) -> None:
+    """The longest one that is read would not fit into the memory that ulimit -v may leave."""
+    path = tmp_path / "record"
+    path.write_bytes(b"short")
+    assert read_own(path, 1 << 60) == b"short"
+
+
+@pytest.mark.parametrize(
+    "error", [SystemError("error return without exception set"), ImportError("it cannot be loaded")]
+)
+def test_what_follows_from_missing_memory_is_no_bug(error: Exception) -> None:
+    """Python and libraries report it in other words, or as the cause of their error."""
+    error.__context__ = MemoryError() if isinstance(error, ImportError) else None
+    limit = limit_reached(error)
+    assert limit is not None
+    assert limit.exit_code == 74
+    assert limit_reached(ImportError("it cannot be loaded")) is None
+
+
+def test_certificates_that_do_not_fit_into_the_memory_are_not_wrong(tmp_path: Path) -> None:
+    """The limit is the error, not the variable that names them."""
+    no_memory = OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    def load() -> None:
+        raise no_memory
+
+    with pytest.raises(OSError, match="Cannot allocate") as caught:
+        _load(str(tmp_path), "AWS_CA_BUNDLE", load, "no certificate")
+    assert caught.value is no_memory
 
 
 def test_a_system_call_without_memory_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from obsup.local.platform.processes import start_thread
+
 
 @contextmanager
 def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
@@ -18,7 +20,7 @@ def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
 
     thread = threading.Thread(target=repeat, name="display", daemon=True)
     with suppress(RuntimeError):
-        thread.start()
+        start_thread(thread)
     try:
         yield
     finally:

@@ -46,7 +46,7 @@ def as_obsup_error(failure: BaseException, what: str, *, is_local: bool) -> Exce
     threads, name = ("--executor", "threads"), type(failure).__name__
     if isinstance(failure, ObsupError):
         return failure
-    limit = limit_reached(failure.__cause__ or failure) if is_local else None
+    limit = limit_reached(failure) if is_local else None
     if limit is not None:
         return limit
     if isinstance(failure, (BrokenExecutor, CancelledError)) or name == "KilledWorker":

@@ -18,6 +18,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.errors import CheckpointUnwritable, NextStep, WrongUsage
 from obsup.local.files.existing import exists
+from obsup.local.platform.processes import start_thread
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign, NotCheckpoint
@@ -123,7 +124,7 @@ class ProgressRecord:
                 self._touch()
 
         with contextlib.suppress(RuntimeError):  # no more threads may start
-            threading.Thread(target=touch, name="checkpoint", daemon=True).start()
+            start_thread(threading.Thread(target=touch, name="checkpoint", daemon=True))
         try:
             yield
         finally:

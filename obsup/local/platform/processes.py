@@ -1,4 +1,4 @@
-"""Child processes that end with this process, how they are started, limits, and calls that may not return."""
+"""Child processes that end with this process, how they are started, limits, threads, and calls that may not return."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
@@ -83,6 +84,9 @@ if sys.platform == "win32":
             return windows_api.memory()[0]
         return None
 
+    def check_thread_room() -> None:
+        """Do nothing: Windows has no limit of the addresses of a process."""
+
     def count_limits() -> Iterator[tuple[str, int]]:
         """Yield the limits of open files and of threads: Windows has none that matter here."""
         return iter(())
@@ -101,6 +105,9 @@ if sys.platform == "win32":
 else:
     import shlex
 
+    # What a thread and the rest of an upload need, besides the stack of the thread.
+    _THREAD_ROOM = 16 << 20
+    _USUAL_STACK = 8 << 20
     WORKER_OPTIONS: dict[str, Any] = {}
 
     class ChildProcess:
@@ -187,6 +194,23 @@ else:
             return size
         return limit if size is None else min(limit, size)
 
+    def check_thread_room() -> None:
+        """Raise RuntimeError, as Python does, if ``ulimit -v`` leaves no room for another thread and the other work.
+
+        A thread that starts without it may end at once, while others wait for it.
+        """
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit == resource.RLIM_INFINITY:
+            return
+        stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
+        needed = _THREAD_ROOM + (_USUAL_STACK if stack == resource.RLIM_INFINITY else stack)
+        with contextlib.suppress(OSError):  # only Linux has this file
+            pages = int(Path("/proc/self/statm").read_bytes().split()[0])
+            if limit - pages * resource.getpagesize() < needed:
+                raise RuntimeError("can't start new thread")
+
     def count_limits() -> Iterator[tuple[str, int]]:
         """Yield the limits of open files and of threads that this process has, by the option of ``ulimit``."""
         import resource
@@ -208,6 +232,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def start_thread(thread: threading.Thread) -> None:
+    """Start *thread*. Raises RuntimeError if a limit of this process prevents it."""
+    check_thread_room()
+    thread.start()
+
+
 def call_within(timeout_s: float, function: Callable[[], T]) -> T:
     """Return what *function* returns. Raises what it raises, and TimeoutError if it does not return in time.
 
@@ -222,7 +252,7 @@ def call_within(timeout_s: float, function: Callable[[], T]) -> T:
             outcome.put((None, exc))
 
     try:
-        threading.Thread(target=call, name="call", daemon=True).start()
+        start_thread(threading.Thread(target=call, name="call", daemon=True))
     except RuntimeError:
         return function()
     try:

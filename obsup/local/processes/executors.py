@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from obsup.local.platform.processes import check_thread_room
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -28,6 +30,7 @@ class _Threads(ThreadPoolExecutor):
 
     def _adjust_thread_count(self) -> None:
         try:
+            check_thread_room()
             super()._adjust_thread_count()
         except RuntimeError:
             if not self._threads:

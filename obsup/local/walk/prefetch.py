@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from obsup import events
+from obsup.local.platform.processes import start_thread
 from obsup.local.walk.walk import Entry, FoundFile
 
 MAX_LIST_ENTRIES = 100
@@ -41,7 +42,7 @@ class PrefetchedWalk:
     def start(self) -> None:
         """Start the walk."""
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except RuntimeError:
             self._post_next()
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from obsup.errors import BadConfiguration, WrongUsage, run_again
+from obsup.errors import BadConfiguration, WrongUsage, limit_reached, run_again
 from obsup.store.http.settings import ConnectionSettings
 from obsup.text import quoted
 from obsup.value import Value
@@ -166,6 +166,8 @@ def _load(path: str, origin: str, load: Callable[[], None], wanted: str) -> None
             run_again(f"correct {origin}", option=origin),
         ) from exc
     except OSError as exc:
+        if limit_reached(exc):
+            raise
         raise BadConfiguration(
             f"cannot read {quoted(path)}",
             f"{origin} names it: {exc.strerror}",
