@@ -7,9 +7,12 @@ fast:
     result = upload_file("big.iso", "backups/big.iso", parts=5)
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # type checkers take it for that of typing, which takes long to load
 if TYPE_CHECKING:
+    from typing import Any
+
     from obsup.api import abort_upload as abort_upload
     from obsup.api import complete_upload as complete_upload
     from obsup.api import copy_part as copy_part

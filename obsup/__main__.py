@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
 
 from obsup.version import __version__
+
+TYPE_CHECKING = False  # type checkers take it for that of typing, which takes long to load
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
 
 def main() -> NoReturn:
@@ -25,6 +29,10 @@ def main() -> NoReturn:
     from obsup.local.processes.interpreter import import_path
 
     sys.path[:] = import_path()  # python -m searches the current directory first
+    import signal  # --version does without it
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)  # until the command line handles it
     if "_OBSUP_COMPLETE" in os.environ:
         from obsup.cli.completion.shells import complete
 
@@ -32,6 +40,10 @@ def main() -> NoReturn:
     from obsup.cli.main import main as run  # importing creates them
 
     run()
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
 
 
 def _print_version() -> bool:

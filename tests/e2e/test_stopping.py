@@ -32,6 +32,29 @@ def slow(sandbox: Sandbox, make_file: MakeFile) -> Sandbox:
     return sandbox
 
 
+CTRL_C_DURING_IMPORTS = """
+import builtins, os, signal
+imported = builtins.__import__
+def interrupted(name, *rest):
+    if name == "click":
+        os.kill(os.getpid(), signal.SIGINT)
+    return imported(name, *rest)
+from obsup.__main__ import main
+builtins.__import__ = interrupted
+main()
+"""
+
+
+def test_ctrl_c_while_obsup_starts_is_silent() -> None:
+    """Python would print a traceback before the command line handles signals."""
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C_DURING_IMPORTS, "upload", "bigfile", "bucket/key"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def count_stored(sandbox: Sandbox) -> int:
     """Return how many parts have been stored."""
     return sum(r.status == 200 for r in sandbox.requests if r.operation == "part")

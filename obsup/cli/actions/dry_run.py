@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from obsup.cli.arguments.source_target import check_no_folder
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
@@ -84,6 +85,8 @@ def without_log(options: CommandOptions) -> CommandOptions:
 
 def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedUpload:
     """Return the plan. Raises ObsupError for what ``upload`` would reject before it sends anything."""
+    if source is not None:
+        check_no_folder(source, target)
     file_name = source.name if source is not None else None
     resolved, settings = options.resolve_target(target, file_name=file_name)
     request = options.request_for(source or NO_SOURCE, resolved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from obsup.cli.arguments.source_target import check_no_folder
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, report_upload, run_command
 from obsup.engine.job.result import Result
@@ -14,6 +15,7 @@ def run_upload(source: Path, target: str, options: CommandOptions) -> int:
     """Upload a file and return the exit code."""
 
     def work(session: Session) -> Result:
+        check_no_folder(source, target)
         resolved, settings = options.resolve_target(target, file_name=source.name)
         request = options.request_for(source, resolved)
         return Uploader(

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from obsup.cli.arguments.source_target import check_not_piped
+from obsup.cli.arguments.source_target import check_no_folder, check_not_piped
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
@@ -32,6 +32,7 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
 
     def work(session: Session) -> str:
         check_not_piped(source, _STREAM)
+        check_no_folder(source, target)
         resolved, settings = options.resolve_target(target, file_name=source.name)
         session.fields |= target_fields(resolved)
         context = session.context(settings, replace(options.request, source=source, target=resolved))

@@ -8,8 +8,8 @@ import click
 
 from obsup.cli.arguments.command import F
 from obsup.cli.arguments.types import SOURCE_OR_TARGET
-from obsup.errors import NextStep, SourceUnreadable
-from obsup.text import utf8_name
+from obsup.errors import NextStep, SourceUnreadable, run_again
+from obsup.text import quoted, utf8_name
 
 STANDARD_INPUT = Path("-")
 SourceTarget = tuple[Path | None, str]
@@ -29,6 +29,18 @@ def check_not_piped(source: Path, otherwise: str) -> None:
             "- is not a file",
             "It means standard input, which only upload and part read",
             NextStep(f"name a file; {otherwise}"),
+        )
+
+
+def check_no_folder(source: Path, target: str) -> None:
+    """Raise SourceUnreadable for a directory if only --recursive is missing: TARGET is written for its files."""
+    from obsup.local.files.existing import is_directory
+
+    if target.endswith("/") and is_directory(source):
+        raise SourceUnreadable(
+            f"{quoted(source)} is a directory",
+            "Its files are used only with --recursive",
+            run_again("use all files in it", add=("--recursive",)),
         )
 
 

@@ -136,8 +136,22 @@ CASES = (
         "engine/verify/file_check: _is_folder",
         66,
         before="mkdir folder; cp bigfile folder/; obsup upload -r folder bucket/p/",
-        command="obsup verify folder bucket/p/",
+        command="obsup verify folder bucket/p",
         fill=("BUCKET/PREFIX/", "bucket/p/"),
+    ),
+    Case(
+        "cli/arguments/source_target: check_no_folder",
+        66,
+        before="mkdir folder; cp bigfile folder/",
+        command="obsup upload folder bucket/p/",
+        check="obsup verify folder/bigfile bucket/p/folder/bigfile",
+    ),
+    Case(
+        "cli/arguments/source_target: check_no_folder",
+        66,
+        before="mkdir folder; cp bigfile folder/; obsup upload -r folder bucket/p/",
+        command="obsup verify folder bucket/p/",
+        note="verify",
     ),
     Case(
         "local/walk/walk: _is_folder",
