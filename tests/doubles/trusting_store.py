@@ -72,7 +72,11 @@ class TrustingStore:
             return response(204)
         if request.method == "HEAD":
             return self._head(path)
-        return response(200, "<List><Bucket>b</Bucket><IsTruncated>false</IsTruncated></List>")
+        listed = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>x</ETag><Size>{len(part)}</Size></Part>"
+            for number, part in self.open_uploads.get(upload_id, {}).items()
+        )
+        return response(200, f"<List><Bucket>b</Bucket><IsTruncated>false</IsTruncated>{listed}</List>")
 
     def _head(self, path: str) -> Reply:
         if path not in self.objects:

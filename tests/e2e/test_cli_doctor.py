@@ -10,6 +10,8 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
+from tests.doubles.scripted_server import ScriptedServer
+from tests.doubles.trusting_store import TrustingStore
 from tests.support.shell import Outcome, Shell
 
 pytestmark = pytest.mark.slow
@@ -197,11 +199,47 @@ def test_the_clock_is_compared_with_that_of_the_store(
     assert "behind the store" in outcome.out
 
 
-def test_an_etag_that_is_not_an_md5_is_reported(sandbox: Sandbox, shell: Shell) -> None:
-    """The ETag of a damaged part verifies nothing."""
-    sandbox.add_fault("flip-bit,op=part,times=always")
+@pytest.mark.parametrize("part", ["1-2", "2"])
+def test_an_etag_that_is_not_an_md5_is_reported(sandbox: Sandbox, shell: Shell, part: str) -> None:
+    """The ETag of a damaged part verifies nothing. That of one byte shows that the store does not encrypt."""
+    sandbox.add_fault(f"flip-bit,op=part,part={part},times=always")
     outcome = shell.run("doctor", "bucket")
     assert "no digest" in outcome.out
+    assert (outcome.code, table(outcome)["verification"]) == (65, "FAIL")
+    assert "was damaged on the way to the store" in outcome.err
+    assert not sandbox.uploads()
+
+
+@pytest.mark.parametrize("faults", [[], ["hide-encryption"]], ids=["shown", "hidden"])
+def test_etags_of_encrypted_parts_are_no_damage(tmp_path: Path, faults: list[str]) -> None:
+    """The store rejects a wrong Content-MD5."""
+    with Sandbox(encrypts=True, faults=faults) as sandbox:
+        outcome = Shell.against(sandbox, tmp_path).run("doctor", "bucket")
+        assert (outcome.code, table(outcome)["verification"]) == (0, "ok"), outcome.err
+        assert "an object is verified by its upload id or token, and its size" in outcome.out
+        assert ("the ETags are not MD5 digests" in outcome.out) == bool(faults)
+        assert not sandbox.uploads()
+
+
+@pytest.mark.parametrize(("has_md5s", "told"), [(True, "was damaged"), (False, "cannot be verified")])
+def test_a_store_that_damages_content_and_checks_no_digest(shell: Shell, has_md5s: bool, told: str) -> None:
+    """As an upload, doctor tries out what its ETags and Content-MD5 show, and prints no settings."""
+    store = TrustingStore(has_md5s=has_md5s, damages=True)
+    with ScriptedServer(store) as server:
+        where = (
+            "--endpoint",
+            server.endpoint,
+            "--provider",
+            "s3",
+            "--region",
+            "here",
+            "--addressing",
+            "path",
+        )
+        outcome = shell.run("doctor", "bucket", *where)
+    assert (outcome.code, f"part 1 {told}" in outcome.err) == (65, True), outcome.err
+    assert "[defaults]" not in outcome.out
+    assert store.open_uploads == {}
 
 
 def test_missing_credentials_are_reported_after_the_connection_was_checked(shell: Shell) -> None:

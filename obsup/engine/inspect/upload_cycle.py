@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection
+from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import (
     CHECKSUMS,
     DEFAULT_CHECKSUM,
@@ -18,8 +19,8 @@ from obsup.engine.proof.part_proof import (
     choose_digests,
     matches,
 )
-from obsup.engine.send.content import CHECK_THE_WAY, Sent
-from obsup.engine.send.etag_trial import as_content_md5
+from obsup.engine.send.content import CHECK_THE_WAY, Sent, check_confirmed
+from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
 from obsup.engine.upload.abort import abort_fully
 from obsup.engine.upload.initiate import ask_for_checksums
 from obsup.errors import BadConfiguration, DataMismatch, NextStep, ObsupError, run_again
@@ -27,7 +28,7 @@ from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import rejected_checksums
-from obsup.model import Part, Stored, Target, Upload, UploadChecksum
+from obsup.model import Part, Target, Upload, UploadChecksum
 from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.answers.server_clock import MIN_REPORTED_DIFFERENCE_S, ServerClock
 from obsup.store.http.body import BodyDigests
@@ -95,9 +96,9 @@ class UploadCycle:
         self._times = times
         self._sleep = sleep
         self._upload: Upload | None = None
-        self._sent_parts: list[tuple[Stored, PartDigest]] = []
-        by_default = choose_digests("auto", connection.store.dialect, encrypted=False).checksum
-        self._checksum_of_parts = by_default if by_default == CRC64 else None
+        self._sent_parts: list[Sent] = []
+        self._digests = choose_digests("auto", connection.store.dialect, encrypted=False)
+        self._checksum_of_parts = CRC64 if self._digests.checksum == CRC64 else None
         self._not_aborted: list[Finding] = []
         self._is_rejected = False
         self._has_none = connection.store.dialect.checksums == ()  # the service is known to reject all
@@ -149,7 +150,7 @@ class UploadCycle:
             if finding.error is not None:
                 return
         yield run_check("list parts", partial(self._list_parts, upload))
-        yield self._describe_verification()
+        yield self._describe_verification(upload)
 
     def _send_part(self, upload: Upload, number: int, size: int) -> str:
         data, fresh = bytearray([number]) * size, PartDigest(md5=True, crc64=True)
@@ -164,14 +165,14 @@ class UploadCycle:
                 raise
             self._is_rejected = True
             stored = self._store.upload_part(upload, number, part.open, BodyDigests(content_md5))
-        digest = part.hashed()
-        if not Sent(stored, digest, checksum).is_by_etag:
+        sent = Sent(stored, part.hashed(), checksum, has_md5=True)
+        if not sent.is_by_etag:
             raise DataMismatch(
                 f"part {number} was damaged on the way to the store",
                 "The store returned another checksum than that of the bytes that were sent",
                 CHECK_THE_WAY,
             )
-        self._sent_parts.append((stored, digest))
+        self._sent_parts.append(sent)
         return f"permitted; {exact_size(size)}"
 
     def _list_parts(self, upload: Upload) -> str:
@@ -184,23 +185,30 @@ class UploadCycle:
             )
         return f"permitted; {len(sizes)} parts"
 
-    def _describe_verification(self) -> Finding:
-        """Return which digest in the responses verifies each part."""
-        kinds = set()
-        for stored, digest in self._sent_parts:
-            if stored.checksum is not None:
-                kinds.add(stored.checksum.algorithm)
-            if stored.crc64 is not None and matches(stored, digest, DigestChoice(md5=False, crc64=True)):
-                kinds.add("CRC-64")
-            if stored.etag.lower() == digest.md5:
-                kinds.add("ETag, the part's MD5")
+    def _describe_verification(self, upload: Upload) -> Finding:
+        """Return which digest in the responses verifies each part; without one, whether Content-MD5 does."""
+        kinds = set.intersection(*map(_kinds_of, self._sent_parts))
         if kinds:
             return Finding("verification", f"each part is verified by {' and '.join(sorted(kinds))}")
-        encryption = next((stored.sse_kms for stored, _ in self._sent_parts if stored.sse_kms), None)
+        encryption = next((one.stored.sse_kms for one in self._sent_parts if one.stored.sse_kms), None)
         why = f"the bucket encrypts ({encryption})" if encryption else "the ETags are not MD5 digests"
-        return Finding(
-            "verification", f"no digest: {why}; an object is verified by its upload id or token, and its size"
+        check = run_check("verification", partial(self._check_content_md5, upload))
+        by_mark = "an object is verified by its upload id or token, and its size"
+        return replace(
+            check, detail=f"no digest: {why}; {check.detail if check.error is not None else by_mark}"
         )
+
+    def _check_content_md5(self, upload: Upload) -> str:
+        """Raise DataMismatch if an upload would: if a part was damaged, or if nothing shows what the store received."""
+        connection, digests = self._connection, self._digests.of_upload(upload)
+        send_options = SendOptions(
+            digests, observe=connection.observe, learned=connection.learned, attempts=connection.attempts
+        )
+        trial = EtagTrial(self._store, self._target, send_options)
+        for number, sent in enumerate(self._sent_parts, start=1):
+            if sent.agreed_checksum is None:
+                check_confirmed(sent, digests, trial, what=f"part {number}")
+        return ""
 
     def _find_checksums(self, upload: Upload) -> str:
         """Return which checksums the store confirms, and remember whether it rejects the default one.
@@ -212,7 +220,7 @@ class UploadCycle:
         if self._is_rejected:
             rejected_checksums.remember(self._target)
         if dialect.headers.checksum is None:
-            names = ["CRC-64"] if all(stored.crc64 is not None for stored, _ in self._sent_parts) else []
+            names = ["CRC-64"] if all(sent.stored.crc64 is not None for sent in self._sent_parts) else []
         elif not self._has_none:
             agreed = [upload.checksum, *map(self._try_out, sorted(CHECKSUMS - {DEFAULT_CHECKSUM}))]
             names = [_described(one) for one in agreed if one is not None]
@@ -267,6 +275,18 @@ class UploadCycle:
         round_trip_s = self._times.round_trip_s
         if round_trip_s is not None:
             yield information("round trip", f"{round_trip_s * 1000:.0f} ms per small request")
+
+
+def _kinds_of(sent: Sent) -> set[str]:
+    """Return which digests in the response verify what was *sent*."""
+    stored, digest, kinds = sent.stored, sent.digest, set()
+    if stored.checksum is not None:
+        kinds.add(stored.checksum.algorithm)
+    if stored.crc64 is not None and matches(stored, digest, DigestChoice(md5=False, crc64=True)):
+        kinds.add("CRC-64")
+    if stored.etag.lower() == digest.md5:
+        kinds.add("ETag, the part's MD5")
+    return kinds
 
 
 def _described(agreed: UploadChecksum) -> str:

@@ -179,11 +179,21 @@ def _fault_of(sent: Sent, digests: DigestChoice, trial: EtagTrial) -> str:
     return _OTHER_BYTES
 
 
-def _not_shown(what: object, stored: Stored) -> DataMismatch:
+def check_confirmed(sent: Sent, digests: DigestChoice, trial: EtagTrial, *, what: object) -> None:
+    """Raise DataMismatch if neither the response nor Content-MD5, with which it was *sent*, confirms the content."""
+    fault = _fault_of(sent, digests, trial)
+    if fault == _NOT_SHOWN:
+        step = NextStep("use another store, or upload with --digest none, which verifies nothing here")
+        raise _not_shown(what, sent.stored, step)
+    if fault:
+        raise _arrives_changed(what, sent, trial, CHECK_THE_WAY)
+
+
+def _not_shown(what: object, stored: Stored, step: NextStep | None = None) -> DataMismatch:
     return DataMismatch(
         f"{what} cannot be verified",
         f"Its ETag {stored.etag} is not a digest, and the store accepts a wrong Content-MD5",
-        run_again("use another store, or do not verify it", add=("--digest", "none")),
+        step or run_again("use another store, or do not verify it", add=("--digest", "none")),
     )
 
 
