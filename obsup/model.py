@@ -283,7 +283,7 @@ class ObjectPage(Value):
 class Stored(Value):
     """The store's response for a part or an object that it stored, with the fields of the vendors' result tables.
 
-    ``date`` is the Date header; ``size`` is how many bytes were sent, None if it is not a response to a part.
+    ``date`` is the Date header; of a part, ``size`` is how many bytes were sent, ``source_version_id`` what was copied.
     """
 
     status: int
@@ -300,6 +300,7 @@ class Stored(Value):
     date: str = ""
     size: int | None = None
     checksum: Checksum | None = None
+    source_version_id: str | None = None
 
 
 class Initiated(Value):

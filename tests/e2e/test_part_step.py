@@ -368,6 +368,47 @@ def test_a_store_that_ignores_the_range(
         assert inside.run(*complete).code == 0
 
 
+@pytest.mark.parametrize("named", ["", "?versionId=v1"], ids=["shown", "named"])
+def test_another_version_was_copied_than_the_store_shows(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...], named: str
+) -> None:
+    """It shows an old ETag, or ignores the version: complete refuses the part until it is copied again."""
+    copying = tuple(f"bucket/old{named}" if one == "bucket/old" else one for one in copying)
+    copied = "v2"
+
+    def with_versions(answer: Answer) -> Wire | None:
+        versions = {"head": {"x-obs-version-id": "v1"}, "copy": {"x-obs-copy-source-version-id": copied}}
+        return with_other_headers(answer, add=versions.get(answer.operation))
+
+    [upload] = sandbox.uploads()
+    with MutatingRelay(sandbox.port, with_versions) as relay:
+        where = ("--endpoint", relay.endpoint)
+        complete = ("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "1", *where)
+        command = (*copying, "--part-number", "1", *where)
+        wrong = inside.run(*command)
+        assert (wrong.code, "part 1 is from version v2 of bucket/old, not from v1" in wrong.err) == (65, True)
+        assert inside.run(*complete).code == 65
+        copied = "v1"
+        assert inside.run(*command).code == 0
+        assert inside.run(*complete).code == 0
+
+
+def test_a_copy_has_the_size_that_the_store_shows(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+) -> None:
+    """Otherwise it shows another version than the one that it copied."""
+
+    def with_other_size(answer: Answer) -> Wire | None:
+        other = {"content-length"} if answer.operation == "head" else set[str]()
+        return with_other_headers(answer, drop=other, add=dict.fromkeys(other, "400000"))
+
+    with MutatingRelay(sandbox.port, with_other_size) as relay:
+        outcome = inside.run(*copying, "--part-number", "1", "--endpoint", relay.endpoint)
+    assert outcome.code == 65, outcome.err
+    assert "part 1 has 500000 bytes of bucket/old, not the 400000 that the store showed before" in outcome.err
+    assert inside.run(*copying, "--part-number", "1").code == 0
+
+
 def test_a_copy_without_a_response_is_replaced_by_that_of_a_version(
     inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
 ) -> None:

@@ -19,10 +19,10 @@ def doctor(prefix: str, *, save: bool, **values: Any) -> int:
     obsup doctor bucket
     obsup doctor obs://bucket/2026/ --profile nightly --save
 
-    Initiates an upload under PREFIX, sends two tiny parts, and aborts it; no object is created, so whether the store
-    keeps objects is checked only by each upload. At the end it prints the settings that work and what the store is
-    capable of, as lines for the configuration file; --save writes them into the profile, or into [defaults], and
-    leaves everything else in the file as it is.
+    Initiates an upload under PREFIX, sends two tiny parts, and aborts it; no object is created, so nothing shows
+    whether the store keeps objects. At the end it prints the settings that work and what the store is capable of, as
+    lines for the configuration file; --save writes them into the profile, or into [defaults], and leaves everything
+    else in the file as it is.
     """
     from obsup.cli.actions.doctor import run_doctor
     from obsup.cli.run.requests import options_from

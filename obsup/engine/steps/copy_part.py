@@ -13,7 +13,7 @@ from obsup.engine.steps.lookup import UploadSelector, require_upload
 from obsup.engine.steps.part import check_number, locked_part
 from obsup.errors import DataMismatch, Denied, NextStep, Refused, run_again
 from obsup.local.state import copied_parts
-from obsup.model import Stored, StoredPart, Upload
+from obsup.model import ObjectInfo, Stored, StoredPart, Upload
 from obsup.text import quoted
 from obsup.value import Value
 
@@ -47,7 +47,8 @@ def copy_one(
     selected = require_upload(selector)
     upload = selected.upload
     with selected.needed(selector), locked_part(context, upload, number):
-        etag = _etag_of(context, upload, source)
+        before = _find_source(context, upload, source)
+        etag = before.etag if before is not None else None
         pinned = copied_parts.begin(upload, number, source.name, etag) if etag else None
         if pinned not in (None, etag):
             raise _changed(upload, source, f"It had ETag {pinned}, now it has {etag}; nothing was copied")
@@ -65,11 +66,13 @@ def copy_one(
             if exc.refusal is None or exc.refusal.status != PRECONDITION_FAILED:
                 raise
             raise _changed(upload, source, f"It no longer has ETag {pinned}; nothing was copied") from exc
-        is_whole = _check_size(context, upload, number, source)
+        after = _find_source(context, upload, source) if before is not None else None
+        _check_version(upload, number, source, stored, (before, after))
+        is_whole = _check_size(context, upload, number, source, before)
         if is_whole and source.version_id is not None:
             copied_parts.forget(upload, number)
         if etag is not None:
-            _check_unchanged(context, upload, number, source, etag)
+            _check_unchanged(upload, number, source, etag, after)
     return upload, stored
 
 
@@ -86,8 +89,11 @@ def check_copied_parts(upload: Upload, listed: Iterable[StoredPart]) -> None:
         )
 
 
-def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str | None:
-    """Return the ETag of *source*, "" if it does not exist; None if it is not shown, or if *source* is a version."""
+def _find_source(context: UploadContext, upload: Upload, source: CopySource) -> ObjectInfo | None:
+    """Return what the store shows of *source*, without an ETag if it does not exist.
+
+    None if the store does not show it, or no ETag of it, or if *source* is a version.
+    """
     if source.version_id is not None:
         return None
     target = replace(upload.target, bucket=source.bucket, key=source.key)
@@ -99,18 +105,44 @@ def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str 
     if info is not None and not info.etag:
         context.note(f"without an ETag {_CANNOT_CHECK.format(source.name)}")
         return None
-    return info.etag if info is not None else ""
+    return info if info is not None else ObjectInfo(-1, "", {})
 
 
-def _check_size(context: UploadContext, upload: Upload, number: int, source: CopySource) -> bool:
-    """Return whether the copied part certainly has the size of the range.
+def _check_version(
+    upload: Upload, number: int, source: CopySource, stored: Stored, shown: Iterable[ObjectInfo | None]
+) -> None:
+    """Raise DataMismatch if the response *stored* has another version than those *shown*, or than that of *source*.
 
-    Raises DataMismatch if it has not: some stores ignore or shorten it. ``complete`` on this machine then rejects it.
+    A store may ignore the condition, or the version, and still show an object that was replaced.
     """
-    if source.byte_range is None:
+    copied = stored.source_version_id
+    versions = {source.version_id, *(one.version_id for one in shown if one is not None)} - {None}
+    if copied is None or not versions or copied in versions:
+        return
+    copied_parts.record(upload, number, source.name, "")
+    raise DataMismatch(
+        f"part {number} is from version {copied} of {quoted(source.name)}, not from {versions.pop()}",
+        "The store copied another version than the one that it shows, or that was named",
+        run_again(),
+    )
+
+
+def _check_size(
+    context: UploadContext, upload: Upload, number: int, source: CopySource, shown: ObjectInfo | None
+) -> bool:
+    """Return whether the copied part certainly has the size of the range, or of the object *shown* before.
+
+    Raises DataMismatch if it has not: some stores ignore or shorten a range, or show an object that was replaced.
+    ``complete`` on this machine then rejects it.
+    """
+    if source.byte_range is not None:
+        expected, of = source.byte_range[1] - source.byte_range[0] + 1, "of --copy-range"
+        why, advice = "The store ignores the range, or the object ends inside it", "check the range, or "
+    elif shown is not None and shown.size >= 0:
+        expected, of = shown.size, "that the store showed before"
+        why, advice = "The store showed another version of the object than it copied", ""
+    else:
         return True
-    first, last = source.byte_range
-    expected = last - first + 1
     try:
         listed = [
             one.size
@@ -118,26 +150,27 @@ def _check_size(context: UploadContext, upload: Upload, number: int, source: Cop
             if one.number == number
         ]
     except (Denied, Refused) as exc:
-        context.note(f"{exc.what}: the size of part {number} was not compared with --copy-range")
+        context.note(f"{exc.what}: it was not checked that part {number} has the {expected} bytes {of}")
         return False
     if listed and listed[0] != expected:
         copied_parts.record(upload, number, source.name, "")
         raise DataMismatch(
-            f"part {number} has {listed[0]} bytes of {quoted(source.name)}, not the {expected} of --copy-range",
-            "The store ignores the range, or the object ends inside it",
-            run_again("check the range, or send the part from a file"),
+            f"part {number} has {listed[0]} bytes of {quoted(source.name)}, not the {expected} {of}",
+            why,
+            run_again(f"{advice}send the part from a file"),
         )
     return True
 
 
 def _check_unchanged(
-    context: UploadContext, upload: Upload, number: int, source: CopySource, pinned: str
+    upload: Upload, number: int, source: CopySource, pinned: str, after: ObjectInfo | None
 ) -> None:
     """Record what was copied. Raises DataMismatch unless the source is unchanged: not every store checks the condition.
 
-    If it is unknown, ``complete`` rejects the part. *pinned* is "" if the store returned that there was no source.
+    If it is unknown, ``complete`` rejects the part. *pinned* is "" if the store returned that there was no source,
+    *after* what it showed after the copy.
     """
-    etag = _etag_of(context, upload, source)
+    etag = after.etag if after is not None else ""
     if not etag or not pinned:
         other = "The store returned the ETag of the source before the copy, but not after it"
         raise DataMismatch(

@@ -33,6 +33,7 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
         sse_c_key_md5=field(names.sse_c and f"{names.sse_c}key-MD5"),
         date=field("Date") or "",
         checksum=read_headers(names, field),
+        source_version_id=field(f"{names.copy_source}-version-id"),
     )
 
 

@@ -33,6 +33,8 @@ RUN_ELSEWHERE = {
     "engine/verify/worker_objects: WorkerObjects.check": "tests/unit/engine/batch/test_file_groups.py"
     "::test_objects_of_a_worker_that_this_host_does_not_see",
     "engine/send/content: _not_shown": "tests/e2e/test_opaque_etags.py::test_nothing_shows_what_a_store_received",
+    "engine/steps/copy_part: _check_version": "tests/e2e/test_part_step.py"
+    "::test_another_version_was_copied_than_the_store_shows",
     "engine/stream/memory: check_memory": "tests/e2e/test_part_rules.py"
     "::test_a_stream_of_equal_parts_that_memory_cannot_hold",
     "engine/stream/reader_thread: ReaderThread.start": "tests/e2e/test_thread_limit.py::test_a_limit_of_threads",
