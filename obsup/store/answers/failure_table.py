@@ -244,6 +244,14 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         Refused,
+        _REJECTED,
+        run_again("fix the cause that the store reports"),
+        # Alibaba OSS, status 409: a retention policy, a key of KMS, a part of an upload with the parameter sequential.
+        code="FileImmutable KeyDisabled KeyPendingDeletion PartAlreadyExist",
+    ),
+    rule(
+        Action.FAIL,
+        Refused,
         "The account is in arrears or disabled",
         run_again("ask the provider to enable the account"),
         code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",

@@ -44,6 +44,7 @@ CASES = (
     _fault("405", 69, "501:NotImplemented"),
     _fault("505", 69, "505:Whatever"),
     _fault("5xx", 75, "520:Whatever"),
+    _fault("FileImmutable", 69, "409:PartAlreadyExist"),
     _fault("409", 75, "409:Whatever"),
     _fault("301", 78, "307:TemporaryRedirect"),
     _fault("everything else", 69, "400:Whatever"),

@@ -239,6 +239,8 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CRE
         (404, "NoSuchBucket", F, Refused),
         (404, "NotFound", F, Refused),
         (409, "FileAlreadyExists", F, ObjectExists),
+        (409, "FileImmutable", F, Refused),
+        (409, "KeyDisabled", F, Refused),
         (412, "PreconditionFailed", F, ObjectExists),
         (412, "AnyOther", F, ObjectExists),
         (403, "InArrearOrInsufficientBalance", F, Refused),
