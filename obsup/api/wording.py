@@ -24,8 +24,9 @@ FUNCTIONS = {
 }
 # The functions that take the source after the target, as a keyword.
 _SOURCE_LAST = ("initiate_upload", "complete_upload", "abort_upload", "list_parts")
-_KEYWORDS = {
-    spelling: keyword_of(row) for _, rows in GROUPS for row in rows for spelling in row.option.split()
+_ROWS = [row for _, rows in GROUPS for row in rows]
+_KEYWORDS = {row.option: keyword_of(row) for row in _ROWS} | {
+    row.names.partition("/")[2]: f"{keyword_of(row)}=False" for row in _ROWS if "/" in row.names
 }
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _COMMAND = re.compile(rf"\b(?:obsup )({'|'.join(FUNCTIONS)})\b")

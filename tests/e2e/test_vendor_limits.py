@@ -36,6 +36,18 @@ def test_an_obs_key_of_1024_characters(inside: Inside, sandbox: Sandbox, make_fi
         assert (refused.code, "is too long" in refused.err) == (2, True), refused.err
 
 
+def test_metadata_that_leaves_no_room_for_the_token(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The store would reject it; an object of one request has no token, and --no-token leaves it out."""
+    make_file(400_000)
+    full = ("upload", "bigfile", "obs://bucket/key", "--metadata", f"name={'x' * (8192 - 4)}")
+    refused = inside.run(*full, "--parts", "2")
+    assert (refused.code, "--no-token" in refused.err) == (2, True), refused.err
+    assert [one for one in sandbox.requests if one.operation == "initiate"] == []
+    assert [inside.run(*full, *more).code for more in ((), ("--parts", "2", "--no-token"))] == [0, 0]
+
+
 @pytest.mark.parametrize(
     "command",
     [

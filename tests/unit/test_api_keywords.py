@@ -221,6 +221,7 @@ def test_messages_name_keywords_and_functions() -> None:
         in_python("SOURCE is missing; a-b--c and x --- y stay")
         == "source is missing; a-b--c and x --- y stay"
     )
+    assert in_python("leave out the token with --no-token") == "leave out the token with token=False"
 
 
 @pytest.mark.parametrize(

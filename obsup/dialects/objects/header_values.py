@@ -129,7 +129,7 @@ def _metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]
                 NextStep("give each name once"),
             )
         headers[prefix + name] = clean_value(f"the metadata {name}", value)
-    size = sum(len(name) - len(prefix) + len(value) for name, value in headers.items())
+    size = metadata_bytes(dialect, headers)
     if size > dialect.limits.max_metadata:
         raise WrongUsage(
             "the metadata is too large",
@@ -137,6 +137,13 @@ def _metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]
             NextStep("shorten it, or store it as a separate object"),
         )
     return headers
+
+
+def metadata_bytes(dialect: Dialect, headers: Mapping[str, str]) -> int:
+    """Return the size of the user metadata in *headers*, as the vendors count it: names and values."""
+    prefix = dialect.headers.meta
+    metadata = [(name, value) for name, value in headers.items() if name.lower().startswith(prefix)]
+    return sum(len(name) - len(prefix) + len(value) for name, value in metadata)
 
 
 def _grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], ...]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from enum import IntEnum
 
 from msgspec.structs import replace
 
+from obsup.dialects.objects.header_values import metadata_bytes
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import remember_rejection
 from obsup.engine.plan.file_plan import Plan
@@ -26,7 +27,16 @@ from obsup.engine.upload.adoption import (
     report_left_alone,
 )
 from obsup.engine.upload.progress_record import ProgressRecord, new_checkpoint, open_record
-from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
+from obsup.errors import (
+    UNAVAILABLE,
+    NetworkError,
+    NextStep,
+    ObsupError,
+    Refused,
+    StoreError,
+    WrongUsage,
+    run_again,
+)
 from obsup.local.state import rejected_checksums
 from obsup.model import TOKEN_NAME, Initiated, OpenUpload, SourceStat, Target, Upload
 from obsup.store.answers.checksums import agreement_headers, rejects_checksums
@@ -74,13 +84,22 @@ def _keep() -> None:
 def headers_with_token(context: UploadContext) -> tuple[dict[str, str], str | None]:
     """Return the headers of Initiate and the token in them; no token with --no-token.
 
-    An upload id identifies the upload that made an object, too, but not the upload of a lost response.
+    An upload id identifies the upload that made an object, too, but not the upload of a lost response. Raises
+    WrongUsage if the metadata leaves no room for the token.
     """
-    headers = context.headers("initiate")
+    headers, dialect = context.headers("initiate"), context.dialect
     if not context.request.use_token:
         return headers, None
     token = secrets.token_hex(16)
-    return {**headers, context.dialect.headers.meta + TOKEN_NAME: token}, token
+    headers = {**headers, dialect.headers.meta + TOKEN_NAME: token}
+    size, most = metadata_bytes(dialect, headers), dialect.limits.max_metadata
+    if size > most:
+        raise WrongUsage(
+            "the metadata leaves no room for the token of the upload",
+            f"{dialect.title} accepts {most} bytes of names and values; with {TOKEN_NAME} there are {size}",
+            NextStep("shorten the metadata, or leave out the token with --no-token"),
+        )
+    return headers, token
 
 
 def initiate_once(
