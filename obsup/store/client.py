@@ -200,7 +200,8 @@ class HttpStore:
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
         """Source: OBS API reference, "Listing Uploaded Parts"."""
-        return parts_after(self._exchange.fetch, upload, after, most, self.dialect.limits)
+        headers = self._checksum_key_headers(upload.checksum)
+        return parts_after(self._exchange.fetch, upload, after, most, self.dialect.limits, headers=headers)
 
     def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
         """Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket"."""
@@ -266,11 +267,9 @@ class HttpStore:
                 )
             )
 
-    def _checksum_key_headers(self, checksums: ObjectChecksums | None) -> Mapping[str, str]:
-        """Return the headers of the SSE-C key for Complete: S3 requires them of an upload with checksums."""
-        return (
-            self._key_headers if checksums is not None and self.dialect.headers.checksum is not None else {}
-        )
+    def _checksum_key_headers(self, checksum: ObjectChecksums | UploadChecksum | None) -> Mapping[str, str]:
+        """Return the headers of the SSE-C key for Complete and ListParts: S3 requires them if there is a *checksum*."""
+        return self._key_headers if checksum is not None and self.dialect.headers.checksum is not None else {}
 
     def _send_head(self, request: StoreRequest) -> Response:
         """Send the request for the properties of an object, and for its checksum if the store permits that.

@@ -207,10 +207,10 @@ def test_any_list_terminates(bodies: list[bytes]) -> None:
             raise NetworkError("garbled", str(exc), sent=True) from exc
 
     upload = Upload(TARGET, "id")
-    parts = (
-        result_or_none(lambda: list(parts_after(fetch, upload, 0, None, limits)), NetworkError, StoreError)
-        or []
+    listed = result_or_none(
+        lambda: list(parts_after(fetch, upload, 0, None, limits, headers={})), NetworkError, StoreError
     )
+    parts = listed or []
     numbers = [part.number for part in parts]
     assert numbers == sorted(set(numbers))
     page_count = 0

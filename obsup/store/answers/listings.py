@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ class Fetch(Protocol):
 
 
 def parts_after(
-    fetch: Fetch, upload: Upload, after: int, most: int | None, limits: Limits
+    fetch: Fetch, upload: Upload, after: int, most: int | None, limits: Limits, *, headers: Mapping[str, str]
 ) -> Iterator[StoredPart]:
     """Yield the parts of *upload* with numbers above *after*, strictly ascending, a page at a time, at most *most*.
 
@@ -43,9 +43,8 @@ def parts_after(
             ("part-number-marker", str(marker)),
         )
         target = upload.target
-        root = fetch(
-            StoreRequest("ListParts", "GET", target.bucket, target.key, query), "UploadId", "IsTruncated"
-        )
+        request = StoreRequest("ListParts", "GET", target.bucket, target.key, query, headers)
+        root = fetch(request, "UploadId", "IsTruncated")
         if xml.text(root, "UploadId") not in ("", upload.upload_id):
             raise _broken("the list of parts belongs to another upload")
         parts, following = _parts_of(root)

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Addressing
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import NetworkError, StoreError, WrongUsage
-from obsup.model import Credentials, CustomerKey, Upload
+from obsup.model import Credentials, CustomerKey, Upload, UploadChecksum
 from obsup.store.client import HttpStore
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import BytesBody, bytes_body, open_store, target
@@ -364,6 +365,21 @@ def test_a_customer_key_is_sent_with_the_content_but_not_with_complete(name: str
     assert carriers == {"initiate", "part", "copy", "put", "head"}
     assert sent["part"].header(f"{prefix}algorithm") == "AES256"
     assert sent["part"].header(f"{prefix}key-MD5") == "tP/LI3N87DFaSk0aoqYgzg=="  # base64 of md5sum's
+
+
+@pytest.mark.parametrize(("name", "is_sent"), [("s3-v4", True), ("obs", False)])
+def test_the_parts_of_an_upload_with_checksums_are_listed_with_the_customer_key(
+    name: str, is_sent: bool
+) -> None:
+    """S3 needs the key to return the checksums. Source: Amazon S3 API reference, "ListParts"."""
+    page = response(200, "<ListPartsResult><IsTruncated/></ListPartsResult>")
+    with (
+        ScriptedServer(lambda _: page) as server,
+        open_store(name, server.endpoint, customer_key=KEY) as store,
+    ):
+        list(store.list_parts(replace(upload(server), checksum=UploadChecksum("crc64nvme", True))))
+        header = server.last.header(f"{DIALECTS[name].headers.sse_c}key")
+    assert (header is not None) is is_sent
 
 
 @pytest.mark.parametrize("name", DIALECTS)
