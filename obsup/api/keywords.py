@@ -145,8 +145,12 @@ class UploadKeywords(ObjectKeywords, SendKeywords, total=False):
 
 
 class VerifyKeywords(StoreKeywords, total=False):
-    """Further keywords of ``verify_file``: how the object was split, or its receipt; and its SSE-C key."""
+    """Further keywords of ``verify_file``: how the object was split, or its receipt; and its SSE-C key.
 
+    *download*: read the object if the store returns nothing else to compare with.
+    """
+
+    download: bool
     max_parts: int | None
     parts: int | None
     part_size: Size | None

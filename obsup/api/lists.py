@@ -73,11 +73,11 @@ def list_uploads(
 
 @public(VerifyKeywords)
 def verify_file(source: File, target: str, **more: Unpack[VerifyKeywords]) -> Identical:
-    """Check that the object *target* matches the file *source*, without downloading it, and return what matched.
+    """Check that the object *target* matches the file *source*, and return what matched.
 
     *parts* or *part_size* is how the object was sent, *receipt* the receipt of the upload; without them the likely part
-    sizes are tried. Raises DataMismatch if they differ or the object does not exist, CannotCompare if the store returns
-    nothing to compare with.
+    sizes are tried. Nothing is downloaded, except with *download* if the store returns nothing to compare with, which
+    otherwise raises CannotCompare. Raises DataMismatch if they differ or the object does not exist.
     """
     path = path_value("source", source)
     with opened(verify_file, target, more, source=path) as context:

@@ -139,6 +139,9 @@ COMPARISON = group(
     OptionRow(
         "--receipt", FILE, "Compare with this receipt of upload --receipt; needed for SSE-KMS and SSE-C."
     ),
+    OptionRow(
+        "--download", FLAG, "Download the object and compare its bytes if nothing else can be compared."
+    ),
 )
 
 TRANSFER = group(

@@ -252,6 +252,20 @@ class HttpStore:
             raise
         return read_object_info(response, self.dialect.headers)
 
+    def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
+        """Source: OBS API reference, "Downloading Objects". An empty object has no range of bytes."""
+        headers = dict(self._key_headers)
+        if size:
+            headers["Range"] = f"bytes={first}-{first + size - 1}"
+        request = StoreRequest(
+            "GetObject", "GET", target.bucket, target.key, headers=headers, is_download=True
+        )
+        response = self._exchange.send(request)
+        if len(response.body) != size:
+            message = f"the response to GetObject has {len(response.body)} bytes instead of {size}"
+            raise NetworkError("garbled", message, sent=True)
+        return header_etag(response), response.body
+
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         """Source: Amazon S3, "PutObjectRetention"; OBS, "Configuring WORM Retention for an Object"."""
         for operation, name, body in xml.lock_bodies(lock, self.dialect):

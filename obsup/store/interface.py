@@ -165,6 +165,13 @@ class ObjectStore(Protocol):
         Reads only: safe to retry. Raises StoreError if the bucket does not exist or the permission is missing.
         """
 
+    def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
+        """Return the ETag of the object, and *size* of its bytes from offset *first*; a *size* of 0 is that of all.
+
+        Reads only: safe to retry. *size* is at most that of the longest response. Raises StoreError if the object does
+        not exist.
+        """
+
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         """Set the *lock* of one version of the object: its retention, its legal hold, or both.
 

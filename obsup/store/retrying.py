@@ -288,5 +288,8 @@ class RetryingStore:
             lambda: self._inner.head_object(target, is_copy_source=is_copy_source), f"checking {target}"
         )
 
+    def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
+        return self._run(lambda: self._inner.read_object(target, first, size), f"reading {target}")
+
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         self._run(lambda: self._inner.lock_object(target, version_id, lock), f"locking {target}")

@@ -172,6 +172,7 @@ class SignedExchange:
                 body=opened,
                 sign=sign,
                 takes_long=request.takes_long,
+                is_download=request.is_download,
             )
 
     def _headers(self, request: StoreRequest) -> dict[str, str]:

@@ -445,6 +445,19 @@ def test_head_of_a_missing_object_returns_none(subject: Subject, key: str) -> No
 
 
 @every_store
+def test_object_is_read_whole_and_in_ranges(subject: Subject, key: str) -> None:
+    """With its ETag; a document <Error> that is the content is content. An empty object has no range."""
+    content = b"<Error><Code>is content</Code></Error>"
+    for target, body in ((subject.target(key), content), (subject.target(f"{key}-empty"), b"")):
+        subject.store.put_object(target, bytes_body(body), {})
+        etag, whole = subject.store.read_object(target, 0, len(body))
+        assert (etag.lower(), whole) == (md5_of(body), body)
+    assert subject.store.read_object(subject.target(key), 7, 6)[1] == b"<Code>"
+    refusal = refusal_of(lambda: subject.store.read_object(subject.target(f"{key}-missing"), 0, 1))
+    assert (refusal.status, refusal.code) == (404, "NoSuchKey")
+
+
+@every_store
 def test_part_is_copied_from_an_object_or_a_range(subject: Subject, key: str) -> None:
     """The range includes its first and last byte."""
     content = bytes(range(256)) * (subject.server.min_part // 256 + 4)

@@ -137,5 +137,8 @@ class FaultyStore:
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
         return self._run("head", lambda: self._inner.head_object(target, is_copy_source=is_copy_source))
 
+    def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
+        return self._run("get", lambda: self._inner.read_object(target, first, size))
+
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         self._run("lock", lambda: self._inner.lock_object(target, version_id, lock))

@@ -176,6 +176,12 @@ class MemoryStore:
         self.objects[target.bucket, target.key] = _Object(content, etag_of(content), dict(headers), None)
         return self._stored(content)
 
+    def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
+        found = self.objects.get((target.bucket, target.key))
+        if found is None:
+            raise _refused("GetObject", target, 404, "NoSuchKey")
+        return found.etag, found.content[first : first + size]
+
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         raise NotImplementedError
 

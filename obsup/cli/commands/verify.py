@@ -16,16 +16,17 @@ from obsup.cli.arguments.command import command
 @click.argument("sources", nargs=-1, metavar="SOURCE…", type=types.SOURCES)
 @click.argument("target", type=types.TARGET)
 def verify(sources: tuple[str, ...], target: str, **values: Any) -> int:
-    """Check that the object TARGET matches the file SOURCE by comparing digests, without downloading it.
+    """Check that the object TARGET matches the file SOURCE by comparing digests, without downloading it unless asked.
 
     \b
     obsup verify bigfile bucket/key && rm bigfile
     obsup verify db.dump backups/db.dump --receipt db.receipt.json
+    obsup verify secret.iso bucket/secret.iso --download
     obsup verify -r photos bucket/2026/
     obsup verify -r photos bucket/2026/ --shard 1/4
 
     Exits 0 if they match, 65 if they differ or the object does not exist, and 1 if the store returns no digest to
-    compare with, as for encrypted objects.
+    compare with, as for encrypted objects. With --download, it reads such an object and compares every byte.
 
     Without --part-size, --parts or --receipt, it tries the likely part sizes that result in the number of parts of the
     object. The file is read once.

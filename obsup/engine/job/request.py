@@ -36,8 +36,9 @@ class UploadRequest(Value):
     presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``: abort the upload
     of a stream if it fails. ``skip_identical``: send nothing if the object has this content already.
     ``strict_options``: fail if HeadObject does not show an option of the object as requested. ``receipt`` is the path
-    of the receipt. ``encrypted_by_customer``: every request has an SSE-C key. ``link_free``: how many names at
-    the end of the path of ``source`` must not be symbolic links.
+    of the receipt. ``download``: compare the bytes of the object if nothing else can be compared.
+    ``encrypted_by_customer``: every request has an SSE-C key. ``link_free``: how many names at the end of the path of
+    ``source`` must not be symbolic links.
     """
 
     source: Path
@@ -63,6 +64,7 @@ class UploadRequest(Value):
     skip_identical: bool = False
     strict_options: bool = False
     receipt: Path | None = None
+    download: bool = False
     link_free: int = 0
 
     @property

@@ -35,6 +35,7 @@ Verified = Literal[
     "token",
     "size",
     "receipt",
+    "content",
 ]
 """What verified that an object is the source."""
 

@@ -1,8 +1,8 @@
-"""Compare an object with a local file, without downloading it: HeadObject, and digests of the file."""
+"""Compare an object with a local file: HeadObject and digests of the file; the bytes of the object only on request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -24,15 +24,19 @@ from obsup.local.source.part_md5s import md5s_of_parts
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import Checksum, ObjectInfo, Part, SourceStat
 from obsup.text import operand, quoted
-from obsup.units import counted
+from obsup.units import MIB, counted
 from obsup.value import Value
 
 # How many plans are tried in the first pass over the file, in the second, …: usually the first plan is right.
 BATCHES = (1, 4, 8, 16)
 MAX_COMPARED_PLANS = 100
+# Bytes per request of a download: the longest response may have twice as many.
+DOWNLOADED_BYTES = 4 * MIB
 # What can be compared if the ETag is not a digest, if it is that of parts, and if a receipt does not help.
-ONLY_RECEIPT = "give the receipt of its upload with --receipt; without one, upload the file again to be sure"
-RECEIPT_OR_SIZE = "give the receipt of its upload with --receipt, or its part size with --part-size"
+ONLY_RECEIPT = "give the receipt of its upload with --receipt, or add --download to compare its bytes"
+RECEIPT_OR_SIZE = (
+    "give the receipt of its upload with --receipt, or its part size with --part-size, or add --download"
+)
 OTHER_RECEIPT = "give the receipt of the upload of this object, or leave out --receipt"
 CHOOSE = "find out which is right; this replaces the object with the file"
 
@@ -162,6 +166,24 @@ class Comparison:
             if not digest.is_of(one):
                 raise self._differs(f"Part {one.number} is not what was sent", info)
         return Identical(info, "receipt", receipt.part_size, len(receipt.receipts))
+
+    def by_download(self, info: ObjectInfo, read: Callable[[int, int], tuple[str, bytes]]) -> Identical:
+        """Compare every byte of the object, which *read* returns, as ``ObjectStore.read_object``."""
+        size = self._stat.size
+        with self._unchanged_source():
+            for first in range(0, size or 1, DOWNLOADED_BYTES):
+                part = Part(1, first, min(DOWNLOADED_BYTES, size - first))
+                etag, content = read(part.offset, part.size)
+                if etag != info.etag:
+                    raise self._differs("Another upload replaced the object during the comparison", info)
+                start = 0
+                for block in blocks_of(self._path, part, self._stat, gate=self._gate):
+                    if block != content[start : start + len(block)]:
+                        raise self._differs(
+                            f"They differ between bytes {first} and {first + part.size}", info
+                        )
+                    start += len(block)
+        return Identical(info, "content", size, 1)
 
     def _same_size(self, info: ObjectInfo | None) -> ObjectInfo:
         if info is None:

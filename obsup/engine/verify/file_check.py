@@ -1,12 +1,13 @@
-"""Check that an object matches a file, as the user asks for it: by a receipt, or by what the store returns."""
+"""Check that an object matches a file, as the user asks for it: by a receipt, what the store returns, or its bytes."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import make_plan
-from obsup.engine.verify.comparison import Comparison, Identical
+from obsup.engine.verify.comparison import CannotCompare, Comparison, Identical
 from obsup.engine.verify.existing_object import find_listed
 from obsup.errors import UNAVAILABLE, NextStep, Refused, SourceUnreadable
 from obsup.local.files.existing import is_directory
@@ -38,9 +39,14 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
         if info is None:
             bucket = ("bucket", request.target.endpoint, request.target.bucket)
             context.connection.learned.learn(bucket, lambda: _check_bucket(store, request.target))
-        if receipt is not None:
-            return comparison.by_receipt(info, receipt)
-        return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
+        try:
+            if receipt is not None:
+                return comparison.by_receipt(info, receipt)
+            return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
+        except CannotCompare:
+            if not request.download or info is None or info.size != stat.size:
+                raise
+            return comparison.by_download(info, partial(store.read_object, request.target))
 
     if is_directory(source):
         raise _is_folder(source)

@@ -20,7 +20,7 @@ class StoreRequest(Value):
 
     ``body`` is the content, or opens it again for each attempt. ``takes_long``: the store works for minutes before it
     responds. ``also_success`` are the statuses that mean success besides 2xx. ``plain_keys``: ask for keys that are not
-    URL-encoded.
+    URL-encoded. ``is_download``: the body of a success is content of an object, not a document of the store.
     """
 
     # A signed query is as good as a password, and a header may contain an SSE-C key.
@@ -36,6 +36,7 @@ class StoreRequest(Value):
     takes_long: bool = False
     also_success: frozenset[int] = frozenset()
     plain_keys: bool = False
+    is_download: bool = False
 
     def is_success(self, status: int) -> bool:
         """Return whether *status* means success."""
@@ -43,7 +44,7 @@ class StoreRequest(Value):
 
     def is_done(self, response: Response) -> bool:
         """Return whether *response* is a success: one with <Error> is none, whatever its status."""
-        return self.is_success(response.status) and not xml.is_error(response.body)
+        return self.is_success(response.status) and (self.is_download or not xml.is_error(response.body))
 
     @property
     def resource(self) -> str:

@@ -65,14 +65,17 @@ def secrets_of_proxy(url: str) -> tuple[str, ...]:
     return tuple(value for value in values if len(value) >= MIN_SECRET_CHARACTERS)
 
 
-def redact(response: Response, secrets: Iterable[str]) -> Response:
-    """Return *response* with ``***`` instead of each of *secrets*, in plain or escaped form, in headers and body."""
+def redact(response: Response, secrets: Iterable[str], *, is_content: bool = False) -> Response:
+    """Return *response* with ``***`` instead of each of *secrets*, in plain or escaped form, in headers and body.
+
+    *is_content*: the body is that of an object, which nothing shows: it stays as it is.
+    """
     known = tuple((_longest_run(secret), secret) for secret in secrets)
     headers, body = response.headers, response.body
     values = "\n".join(headers.values())  # no form of a secret contains a line break
     if _hide(values, known) is not values:
         headers = {name: _hide(value, known) for name, value in headers.items()}
-    if body:
+    if body and not is_content:
         text = body.decode("latin-1")
         hidden = _hide(text, known)
         body = body if hidden is text else hidden.encode("latin-1")

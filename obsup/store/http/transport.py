@@ -85,11 +85,12 @@ class Transport:
         body: Body | bytes,
         sign: Sign | None,
         takes_long: bool = False,
+        is_download: bool = False,
     ) -> Response:
         """Send one request, signed by *sign*, and return the complete response, whatever its status.
 
-        *takes_long*: the store works for minutes before it responds. Raises NetworkError unless a
-        complete response arrives. Errors that *body* raises are passed unchanged.
+        *takes_long*: the store works for minutes before it responds. *is_download*: the body of a success is content.
+        Raises NetworkError unless a complete response arrives. Errors that *body* raises are passed unchanged.
         """
         root = f"{address.scheme}://{address.host}"
         target = address.path + ("?" + encode_query(query) if query else "")
@@ -110,7 +111,8 @@ class Transport:
             host.pool.give_back(connection)
         self._may_need_tls = False
         secrets = secrets_in(signed, query)
-        return redact(response, {*secrets, *self._with_lasting(secrets), *host.proxy_secrets})
+        hidden = {*secrets, *self._with_lasting(secrets), *host.proxy_secrets}
+        return redact(response, hidden, is_content=is_download and response.status < 300)
 
     def _with_lasting(self, secrets: Mapping[str, bool]) -> tuple[str, ...]:
         """Return the lasting ones of *secrets*, and those of earlier requests."""

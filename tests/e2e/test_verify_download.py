@@ -1,0 +1,97 @@
+"""obsup verify --download: the bytes of an object that cannot be compared otherwise are compared with the file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup import verify_file
+from obsup.errors import DataMismatch
+from obsup.events import Event, Requested
+from obsup.sandbox.sandbox import Sandbox
+from obsup.units import MIB
+from tests.support.in_process import Inside
+
+MakeFile = Callable[..., Path]
+ENCRYPTED = ("bigfile", "bucket/key", "--sse", "kms")
+# More than one request of a download.
+SIZE = 5 * MIB
+
+
+def test_an_encrypted_object_is_downloaded_only_if_that_is_asked_for(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Exit 1 names the option; with it, exit 0 after every byte was compared."""
+    make_file(SIZE)
+    assert inside.run("upload", *ENCRYPTED).code == 0
+    unknown = inside.run("verify", "bigfile", "bucket/key")
+    assert (unknown.code, "--download" in unknown.err) == (1, True)
+    before = len(sandbox.requests)
+    known = inside.run("verify", "bigfile", "bucket/key", "--download", "--json")
+    assert (known.code, known.json["status"], known.json["verified"]) == (0, "identical", "content")
+    assert [record.method for record in sandbox.requests[before:]] == ["HEAD", "GET", "GET"]
+    assert verify_file("bigfile", "bucket/key", download=True).by == "content"
+
+
+def test_one_byte_that_differs_is_found(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """At both ends of each request, and with the options of many files."""
+    content = bytearray(make_file(SIZE).read_bytes())
+    assert inside.run("upload", *ENCRYPTED).code == 0
+    for offset in (0, 4 * MIB - 1, 4 * MIB, SIZE - 1):
+        content[offset] ^= 1
+        sandbox.object_path("bucket", "key").write_bytes(content)
+        outcome = inside.run("verify", "bigfile", "bucket/key", "--download")
+        assert (outcome.code, "bigfile and the object bucket/key differ" in outcome.err) == (65, True)
+        content[offset] ^= 1
+    assert inside.run("upload", "-r", ".", "bucket/many/", *ENCRYPTED[2:]).code == 0
+    many = ("verify", "-r", ".", "bucket/many/", "--download")
+    assert inside.run(*many).code == 0
+    sandbox.object_path("bucket", "many/bigfile").write_bytes(bytes(SIZE))
+    assert inside.run(*many).code == 65
+
+
+def test_nothing_is_downloaded_if_a_digest_can_be_compared(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Nor if the sizes differ, or the object is missing."""
+    source = make_file(SIZE)
+    assert inside.run("upload", "bigfile", "bucket/plain").code == 0
+    assert inside.run("upload", *ENCRYPTED).code == 0
+    before = len(sandbox.requests)
+    assert inside.run("verify", "bigfile", "bucket/plain", "--download").code == 0
+    source.write_bytes(b"shorter")
+    assert inside.run("verify", "bigfile", "bucket/key", "--download").code == 65
+    assert {record.method for record in sandbox.requests[before:]} == {"HEAD"}
+    assert inside.run("verify", "bigfile", "bucket/missing", "--download").code == 65
+
+
+def test_content_that_looks_like_a_secret_or_an_error_is_content(inside: Inside, tmp_path: Path) -> None:
+    """Responses are searched for the secrets of their requests, and for <Error>; content is not."""
+    key = bytes(range(32))
+    (tmp_path / "key").write_bytes(key)
+    (tmp_path / "key").chmod(0o600)
+    own_key = ("--sse-c-key-file", "key")
+    (tmp_path / "bigfile").write_bytes(b"<Error>" + base64.b64encode(key) + b"</Error>")
+    (tmp_path / "empty").touch()
+    for name in ("bigfile", "empty"):
+        assert inside.run("upload", name, f"bucket/{name}", *own_key).code == 0
+        outcome = inside.run("verify", name, f"bucket/{name}", *own_key, "--download", "--json")
+        assert (outcome.code, outcome.json["verified"]) == (0, "content")
+
+
+def test_an_object_that_is_replaced_in_between_is_not_identical(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The second half of another object with the same size is not taken for that of the first."""
+    make_file(SIZE)
+    assert inside.run("upload", *ENCRYPTED).code == 0
+
+    def replace_object(event: Event) -> None:
+        if isinstance(event, Requested) and event.method == "GET":
+            assert inside.run("upload", *ENCRYPTED).code == 0
+
+    with pytest.raises(DataMismatch, match="Another upload replaced the object"):
+        verify_file("bigfile", "bucket/key", download=True, observer=replace_object)
