@@ -11,8 +11,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take it for that of typing, which takes long to load
 if TYPE_CHECKING:
-    from typing import Any
-
     from obsup.api import abort_upload as abort_upload
     from obsup.api import complete_upload as complete_upload
     from obsup.api import copy_part as copy_part
@@ -108,7 +106,7 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names.s
 __all__ = sorted(_MODULES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'obsup' has no attribute {name!r}")
     import importlib
