@@ -157,7 +157,7 @@ def limit_reached(exc: BaseException) -> LocalFailure | None:
     has_no_memory = is_refused or isinstance(exc, MemoryError) or any(text in str(exc) for text in _NO_MEMORY)
     if not has_no_memory and "can't start new thread" not in str(exc):
         cause = exc.__cause__ or exc.__context__
-        return None if cause is None else limit_reached(cause)
+        return None if cause in (None, exc) else limit_reached(cause)
     return LocalFailure(
         "not enough memory" if has_no_memory else "no thread can be started",
         LIMIT_REACHED,
@@ -275,8 +275,9 @@ class NetworkError(Exception):
 
     ``kind`` is one of files (too many are open here), resolve, refused, connect, certificate, no-tls, needs-tls, alert,
     tls, reset, stall, slow, incomplete, garbled (the response is not valid in the protocol); with a proxy also proxy,
-    proxy-certificate, proxy-no-tls, proxy-alert, proxy-login, tunnel. ``sent`` is whether the store may have received
-    it. ``idle_s`` is how many seconds the response was awaited at most, after the request was sent.
+    proxy-certificate, proxy-no-tls, proxy-alert, proxy-login, proxy-protocol, tunnel. ``sent`` is whether
+    the store may have received it. ``idle_s`` is how many seconds the response was awaited at most, after the request
+    was sent.
     """
 
     idle_s = 0.0
@@ -294,3 +295,7 @@ class NetworkError(Exception):
 
     def __str__(self) -> str:
         return self.detail
+
+
+class UnknownProtocol(NetworkError):
+    """The server closed the connection without an answer, or its answer is not of the protocol that obsup expects."""

@@ -512,7 +512,7 @@ def test_a_proxy_that_does_not_use_socks(rig: Rig) -> None:
     outcome = rig.upload(HTTP_PROXY=url, HTTPS_PROXY=url)
     listener.stop()
     assert outcome.code == 78, outcome.err
-    assert "the proxy does not use SOCKS" in outcome.err
+    assert "the proxy does not use SOCKS, but HTTP (" in outcome.err
 
 
 def test_a_proxy_that_asks_for_a_client_certificate(rig: Rig, proxies: Proxies, authority: Authority) -> None:

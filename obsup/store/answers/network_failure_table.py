@@ -82,6 +82,15 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
+        "The URL of the proxy has the scheme of another protocol, or the port of another server",
+        run_again(
+            "check --proxy or HTTPS_PROXY: write http://, https:// or socks5h://, as the proxy requires"
+        ),
+        kind="proxy-protocol",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
         "The proxy does not permit connections to the store, or is not a proxy",
         run_again("check --proxy or HTTPS_PROXY; NO_PROXY lists hosts to reach directly"),
         kind="tunnel",

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
-from obsup.errors import NO_DESCRIPTOR, NetworkError
+from obsup.errors import NO_DESCRIPTOR, NetworkError, UnknownProtocol
 
 # The first match applies, so a specific cause comes before the exception that wraps it. The boolean: whether the store
 # may have received any of the request. Names, because only requests through a proxy load urllib3 and http.client.
@@ -66,6 +66,8 @@ _DETAILS = {
     "incomplete": "the response was incomplete",
     "reset": "the connection was closed",
 }
+# What may come of a proxy that uses another protocol than obsup.
+_UNANSWERED_KINDS = ("connect", "tls", "stall", "reset")
 # What concerns the proxy's configuration, not its reachability, if the proxy is the server.
 _TLS_KINDS = ("alert", "certificate", "no-tls")
 
@@ -84,6 +86,8 @@ def network_error(
     before_store = any(PROXY_ERROR in _names_of_types(cause) for cause in causes)
     if before_store and (reply := _reply_of_proxy(causes)):
         return reply
+    if before_store and any(_name_of(type(cause)) == "http.client.BadStatusLine" for cause in causes):
+        return UnknownProtocol("proxy-protocol", "the proxy does not use HTTP", sent=False)
     kind, sent, detail = _classify(causes)
     if kind == "files":
         return NetworkError(kind, detail, sent)
@@ -95,10 +99,11 @@ def network_error(
     if is_proxy and kind in _TLS_KINDS:
         return NetworkError(f"proxy-{kind}", detail, sent=False)
     if before_store:
-        return NetworkError("proxy", f"no connection through the proxy: {detail}", sent=False)
-    return NetworkError(
-        kind, f"{detail}; the request went to the proxy {place}" if by_proxy else detail, sent
-    )
+        error = UnknownProtocol if kind in _UNANSWERED_KINDS else NetworkError
+        return error("proxy", f"no connection through the proxy: {detail}", sent=False)
+    is_closed = kind == "reset" and any(isinstance(cause, ConnectionError) for cause in causes)
+    error = UnknownProtocol if is_closed else NetworkError
+    return error(kind, f"{detail}; the request went to the proxy {place}" if by_proxy else detail, sent)
 
 
 def _names_of(url: str) -> tuple[str, str]:
@@ -155,9 +160,9 @@ def _reply_of_proxy(causes: list[BaseException]) -> NetworkError | None:
     if match["login"] or status == "407":
         return NetworkError("proxy-login", "the proxy rejected the user or the password", sent=False)
     if match["other"]:
-        return NetworkError("tunnel", "the proxy does not use SOCKS", sent=False)
+        return UnknownProtocol("proxy-protocol", "the proxy does not use SOCKS", sent=False)
     if match["closed"]:
-        return NetworkError("proxy", "the proxy closed the connection to it without a reply", sent=False)
+        return UnknownProtocol("proxy", "the proxy closed the connection to it without a reply", sent=False)
     is_final = int(status) not in _TEMPORARY_STATUSES if status else match["code"] in _FINAL_SOCKS_CODES
     if is_final:
         return NetworkError("tunnel", f"the proxy refused to connect ({reply})", sent=False)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.errors import NetworkError
 from obsup.store.http.network_errors import network_error
+from obsup.store.http.proxy import origin_of
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.sockets import find_addresses, open_connection
 from obsup.store.http.tls_files import describe_trust, tls_context
 from obsup.value import Value
+
+# That of a SOCKS proxy whose URL has none, for PySocks as well.
+SOCKS_PORT = 1080
+# The protocol of the proxy whose URL has this scheme; all others are SOCKS.
+_PROTOCOLS = {"http": "HTTP", "https": "TLS"}
+# The beginning of a request in each protocol, and that of any answer to it.
+_GREETINGS = (("SOCKS", b"\x05\x01\x00", b"\x05"), ("HTTP", b"GET / HTTP/1.0\r\n\r\n", b"HTTP/"))
 
 
 class Encryption(Value):
@@ -67,6 +76,42 @@ def check_tls(url: str, settings: ConnectionSettings) -> Encryption:
         raise network_error(exc, url, trust=partial(describe_trust, settings, os.environ)) from exc
 
 
+def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -> NetworkError:
+    """Return the error for *proxy*, the URL that obsup connects to, if its first connection failed with *error*.
+
+    It is another one if the proxy answers to another protocol than that of its URL, and *error* itself otherwise.
+    """
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    wanted = _PROTOCOLS.get(urlsplit(url).scheme, "SOCKS")
+    found = _other_protocol(url, wanted, timeout_s)
+    if not found and error.kind != "proxy-protocol":
+        return error
+    detail = (
+        f"the proxy does not use {wanted}{f', but {found}' if found else ''} ({origin_of(proxy)} names it)"
+    )
+    return NetworkError("proxy-protocol", detail, sent=False)
+
+
+def _other_protocol(url: str, wanted: str, timeout_s: float) -> str:
+    """Return which protocol, other than *wanted*, the server at *url* answers to; "" for an unknown one."""
+    if wanted != "TLS" and uses_tls(
+        url, timeout_s
+    ):  # first: such servers answer to HTTP as well, with an error
+        return "TLS"
+    others = (one for one in _GREETINGS if one[0] != wanted)
+    return next(
+        (name for name, hello, start in others if _answer(url, hello, timeout_s).startswith(start)), ""
+    )
+
+
+def _answer(url: str, request: bytes, timeout_s: float) -> bytes:
+    with suppress(OSError), open_connection(*_host_and_port(url), timeout_s) as sock:
+        sock.settimeout(timeout_s)
+        sock.sendall(request)
+        return sock.recv(16)
+    return b""
+
+
 def uses_tls(url: str, timeout_s: float) -> bool:
     """Return whether the host of *url*, which begins with http, completes a TLS handshake within *timeout_s*.
 
@@ -86,4 +131,4 @@ def uses_tls(url: str, timeout_s: float) -> bool:
 
 def _host_and_port(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, SOCKS_PORT)

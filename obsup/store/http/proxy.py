@@ -73,10 +73,7 @@ def check_proxy(proxy: str) -> None:
 
     The message does not repeat it, because it may contain a password.
     """
-    variables = (
-        name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value == proxy
-    )
-    origin = next(variables, "--proxy")
+    origin = origin_of(proxy)
     scheme, host, problem = _parse(proxy)
     if problem is None and scheme not in SCHEMES:
         problem = f"Its scheme is {scheme!r}, not http, https or socks5"
@@ -94,6 +91,14 @@ def check_proxy(proxy: str) -> None:
             "It is not installed in this environment",
             run_again("install it with: pip install 'obsup[socks]'"),
         )
+
+
+def origin_of(proxy: str) -> str:
+    """Return the environment variable whose value is *proxy*, or else the option."""
+    variables = (
+        name for name, value in os.environ.items() if name.lower().endswith("_proxy") and value == proxy
+    )
+    return next(variables, "--proxy")
 
 
 def is_socks(proxy: str) -> bool:

@@ -6,7 +6,7 @@ import io
 import re
 from typing import Any
 
-from obsup.errors import NetworkError
+from obsup.errors import NetworkError, UnknownProtocol
 from obsup.store.http.sockets import ResponseStream
 from obsup.units import KIB, MIB
 from obsup.value import Value
@@ -51,7 +51,7 @@ def read_head(stream: io.BufferedReader, method: str) -> Head:
             raise ConnectionResetError("the connection was closed without a response")
         match = _STATUS_LINE.match(line)
         if match is None:
-            raise _invalid("not HTTP/1")
+            raise UnknownProtocol("reset", "the response is invalid: not HTTP/1", sent=True)
         status, headers = int(match[2]), _read_headers(stream)
         if not 100 <= status < 200 or status == 101:
             return _head(status, headers, method=method, is_old=match[1] == b"0")

@@ -11,16 +11,17 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
-from obsup.errors import NetworkError
+from obsup.errors import NetworkError, UnknownProtocol
 from obsup.store.http.body import Body
 from obsup.store.http.connection import ConnectionPool, head_of, open_directly
-from obsup.store.http.network_errors import causes_of, network_error
+from obsup.store.http.network_errors import network_error
 from obsup.store.http.proxy import check_proxy, find_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.settings import ConnectionSettings, Response, limited
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 # To assemble thousands of parts takes the stores minutes, and not all of them send white space in the meantime. The
 # response to such a request may take this many times the stall timeout.
 LONG_TIMEOUT_FACTOR = 10
-# A server without TLS may wait for the rest of a request.
-TLS_PROBE_TIMEOUT_S = 2.0
+# A server with another protocol may wait for the rest of a request.
+PROBE_TIMEOUT_S = 1.0
 # Those of the last requests, if keys are renewed for weeks.
 MAX_LASTING_SECRETS = 16
 USER_AGENT = f"obsup/{__version__}"
@@ -59,6 +60,11 @@ class _Host(Value):
         """Whether a proxy receives the request itself."""
         return self.through is not None and self.through.is_forwarded
 
+    @property
+    def is_tunneled(self) -> bool:
+        """Whether a proxy passes on what obsup and the store send."""
+        return self.through is not None and not self.through.is_forwarded
+
 
 class Transport:
     """Sends requests on pooled connections. Safe to share between threads.
@@ -72,7 +78,7 @@ class Transport:
         self._hosts: dict[str, _Host] = {}
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
-        self._may_need_tls = True
+        self._may_be_wrong = True  # nothing has answered yet
         self._lasting_secrets: tuple[str, ...] = ()
 
     def exchange(
@@ -104,12 +110,12 @@ class Transport:
         connection = host.pool.take()
         try:
             response = connection.exchange(method, head, body, size, response_timeout_s=timeout_s)
-        except OSError as exc:
+        except (OSError, UnknownProtocol) as exc:
             # No local variable: its traceback would keep the connection open until the next garbage collection.
             raise self._network_error(exc, host).after(timeout_s) from exc
         finally:
             host.pool.give_back(connection)
-        self._may_need_tls = False
+        self._check_first(response, host)
         secrets = secrets_in(signed, query)
         hidden = {*secrets, *self._with_lasting(secrets), *host.proxy_secrets}
         return redact(response, hidden, is_content=is_download and response.status < 300)
@@ -121,18 +127,41 @@ class Transport:
             known = self._lasting_secrets = (*known, *new)[-MAX_LASTING_SECRETS:]
         return known
 
-    def _network_error(self, exc: BaseException, host: _Host) -> NetworkError:
-        """Return the error for *exc*. A server that closes the first connection may expect TLS on it."""
+    def _network_error(self, exc: OSError | UnknownProtocol, host: _Host) -> NetworkError:
         trust = partial(describe_trust, self._settings, os.environ)
-        error = network_error(exc, host.url, by_proxy=host.is_forwarded, trust=trust)
-        is_closed = error.kind == "reset" and any(isinstance(one, ConnectionError) for one in causes_of(exc))
-        if is_closed and self._may_need_tls and host.url.startswith("http:") and not host.is_forwarded:
-            from obsup.store.http.probe import uses_tls  # imported here because few runs need it
+        if not isinstance(exc, UnknownProtocol):
+            error = network_error(exc, host.url, by_proxy=host.is_forwarded, trust=trust)
+        elif host.is_forwarded and self._may_be_wrong:
+            error = UnknownProtocol("proxy-protocol", "the proxy does not use HTTP", sent=False)
+        else:
+            error = UnknownProtocol(exc.kind, exc.detail, exc.sent)
+        return self._explained(error, host)
 
-            self._may_need_tls = False
-            if uses_tls(host.url, limited(min(self._settings.connect_timeout_s, TLS_PROBE_TIMEOUT_S))):
-                return NetworkError("needs-tls", "the server uses TLS, and closed the connection", sent=False)
+    def _explained(self, error: NetworkError, host: _Host) -> NetworkError:
+        """Return *error*, or that of a first server which uses another protocol than obsup, as far as it shows."""
+        is_plain = host.is_forwarded or host.url.startswith("http:")
+        is_of_server = error.kind.startswith("proxy") if host.is_tunneled else is_plain
+        if not (is_of_server and self._may_be_wrong and isinstance(error, UnknownProtocol)):
+            return error
+        # Imported here because few runs need it.
+        from obsup.store.http.probe import check_protocol_of_proxy, uses_tls
+
+        self._may_be_wrong = False
+        timeout_s = limited(min(self._settings.connect_timeout_s, PROBE_TIMEOUT_S))
+        if host.through is not None:
+            return check_protocol_of_proxy(host.url, error, timeout_s)
+        if uses_tls(host.url, timeout_s):
+            return NetworkError("needs-tls", "the server uses TLS, and closed the connection", sent=False)
         return error
+
+    def _check_first(self, response: Response, host: _Host) -> None:
+        """Raise NetworkError if the first *response* is that of a proxy that expects TLS."""
+        if self._may_be_wrong and host.is_forwarded and response.status == HTTPStatus.BAD_REQUEST:
+            rejected = UnknownProtocol("proxy", "the proxy rejected the request", sent=False)
+            error = self._explained(rejected, host)
+            if error is not rejected:
+                raise error
+        self._may_be_wrong = False
 
     def _find_host(self, root: str) -> _Host:
         """Return the way to the store at *root*, which stays the same. Raises BadConfiguration."""

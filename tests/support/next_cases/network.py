@@ -72,6 +72,13 @@ CASES = (
         tls="client",
     ),
     _case(
+        "proxy-protocol",
+        78,
+        "export OBSUP_PROXY=http://127.0.0.1:$PORT; export OBSUP_ENDPOINT=https://store.invalid",
+        "unset OBSUP_PROXY; direct",
+        tls="https",
+    ),
+    _case(
         "tunnel", 78, "proxy 403; export OBSUP_ENDPOINT=https://store.invalid", "unset OBSUP_PROXY; direct"
     ),
     _case(

@@ -312,6 +312,7 @@ def test_other_codes_for_an_unsupported_signature(code: str) -> None:
         ("proxy-no-tls", F, BadConfiguration),
         ("proxy-alert", F, BadConfiguration),
         ("proxy-login", F, BadConfiguration),
+        ("proxy-protocol", F, BadConfiguration),
         ("garbled", Action.REPEAT, Refused),
         *(
             (kind, R, NotFinished)

@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ from obsup.local.source.identity import stat_source
 from obsup.model import Part
 from obsup.store.http.body import Body
 from obsup.store.http.network_errors import network_error
+from obsup.store.http.probe import check_protocol_of_proxy
 from obsup.store.http.response import MAX_RESPONSE_BYTES
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.tls_files import describe_trust
 from obsup.store.http.transport import USER_AGENT, Transport
 from tests.doubles.certificates import Authority
+from tests.doubles.listener import Listener
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.doubles.stepped_clock import SteppedClock
 from tests.support.stores import BytesBody
@@ -753,6 +755,72 @@ def test_a_port_with_tls_that_closes_the_connection_is_not_a_network_failure(
     with ScriptedServer(lambda _: Reply([], close=True)) as server, pytest.raises(NetworkError) as caught:
         send(open_transport(connect_timeout_s=0.5), server.endpoint)
     assert caught.value.kind == "reset"
+
+
+def ssh_server(connection: socket.socket) -> None:
+    with connection, suppress(OSError):
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+        connection.recv(4096)
+
+
+def socks_server(connection: socket.socket) -> None:
+    with connection, suppress(OSError):
+        if connection.recv(1) == b"\x05":
+            connection.sendall(b"\x05\xff")
+
+
+@pytest.mark.parametrize("store", ["http://store.invalid", "https://store.invalid"])
+@pytest.mark.parametrize(("server", "used"), [(ssh_server, ""), (socks_server, ", but SOCKS")])
+def test_a_proxy_that_does_not_use_http(
+    server: Callable[[socket.socket], None],
+    used: str,
+    store: str,
+    open_transport: Open,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be retried as a network failure; the message names the variable, and the protocol if it shows."""
+    listener = Listener(server)
+    listener.start()
+    monkeypatch.setenv("ALL_PROXY", listener.address)
+    with pytest.raises(NetworkError) as caught:
+        send(open_transport(), store)
+    listener.stop()
+    assert caught.value.kind == "proxy-protocol"
+    assert caught.value.detail == f"the proxy does not use HTTP{used} (ALL_PROXY names it)"
+
+
+@pytest.mark.parametrize("answer", [Reply([], close=True), error(400, "PlainHTTP")])
+def test_a_proxy_that_expects_tls(answer: Reply, open_transport: Open, authority: Authority) -> None:
+    """Some servers answer to HTTP on such a port, others close the connection; a web server is not a fault of TLS."""
+    with (
+        ScriptedServer(ok, tls=authority.context("other.example")) as secure,
+        ScriptedServer(lambda _: answer) as plain,
+    ):
+        for scheme in ("http", "https"):
+            with pytest.raises(NetworkError, match="does not use HTTP, but TLS") as caught:
+                send(
+                    open_transport(proxy=secure.endpoint.replace("https:", "http:")),
+                    f"{scheme}://store.invalid",
+                )
+            assert caught.value.kind == "proxy-protocol"
+        if answer.close:
+            with pytest.raises(NetworkError) as caught:
+                send(open_transport(proxy=plain.endpoint, connect_timeout_s=0.3), "http://store.invalid")
+            assert caught.value.kind == "reset"
+        else:
+            transport = open_transport(proxy=plain.endpoint, connect_timeout_s=0.3)
+            assert send(transport, "http://store.invalid").status == 400
+
+
+def test_a_proxy_in_a_url_of_socks_that_uses_http() -> None:
+    """It may close the connection, or wait for the rest of a request; nothing answers if it is down."""
+    unanswered = NetworkError("proxy", "no connection", sent=False)
+    with ScriptedServer(ok) as server:
+        proxy = server.endpoint.replace("http:", "socks5h:")
+        found = check_protocol_of_proxy(proxy, unanswered, 0.3)
+        assert check_protocol_of_proxy(server.endpoint, unanswered, 0.3) is unanswered
+    assert found.detail == "the proxy does not use SOCKS, but HTTP (--proxy names it)"
+    assert check_protocol_of_proxy(proxy, unanswered, 0.3) is unanswered
 
 
 def test_a_key_that_a_later_response_repeats_is_masked(open_transport: Open) -> None:
