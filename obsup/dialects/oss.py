@@ -149,6 +149,8 @@ VENDOR = Vendor(
         HostFamily("oss", rf"{REGION}\.oss\.{_ALIYUN}"),
     ),
     # ossutil, "Configure ossutil": environment variables and configuration file.
+    # Alibaba OSS, "Regions and endpoints": the id of a region of OSS is oss-cn-hangzhou, its general id cn-hangzhou.
+    region_prefix="oss-",
     endpoint_variables=("OSS_ENDPOINT",),
     region_variables=("OSS_REGION",),
     file_settings=(("endpoint", "endpoint"), ("region", "region")),

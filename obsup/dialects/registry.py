@@ -31,6 +31,12 @@ METADATA_SERVICES: dict[str, MetadataService] = {
 """Every metadata service by name."""
 
 
+def plain_region(provider: str | None, region: str | None) -> str | None:
+    """Return *region* as the signatures of *provider* have it, whose regions may have a second, longer name."""
+    vendor = VENDORS.get(provider or "")
+    return region.removeprefix(vendor.region_prefix) if region and vendor is not None else region
+
+
 def find_vendor(provider: str) -> Vendor:
     """Return the vendor named *provider*. Raises WrongUsage, which lists the valid names."""
     if provider not in VENDORS:

@@ -85,6 +85,32 @@ def test_the_order_of_endpoints_and_regions(
     assert (settings.provider, settings.endpoint, settings.region) == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "connecting", "expected"),
+    [
+        ("oss://bucket/key", {}, ("https://oss-cn-beijing.aliyuncs.com", "cn-beijing")),
+        ("bucket/key", {"provider": "alibaba"}, ("https://oss-cn-beijing.aliyuncs.com", "cn-beijing")),
+        ("oss://bucket/key", {"endpoint": "https://files.example"}, ("https://files.example", "cn-beijing")),
+        (
+            "s3://bucket/key",
+            {"endpoint": "https://files.example", "region": "oss-cn-beijing"},
+            ("https://files.example", "oss-cn-beijing"),
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_given", [True, False], ids=["option", "variable"])
+def test_a_region_of_oss_has_two_names(
+    target: str, connecting: dict[str, str], expected: tuple[str, str], is_given: bool
+) -> None:
+    """OSS itself signs the one without oss-, its hosts with the protocol of S3 the other one."""
+    environ = {} if is_given else {"OSS_REGION": "oss-cn-beijing"}
+    given = {"region": "oss-cn-beijing"} if is_given else {}
+    options = ConnectOptions(**connecting | given, vendor_settings=find_vendor_settings(environ, None))  # type: ignore[arg-type]
+    _, settings = resolve_target(target, options)
+    assert (settings.endpoint, settings.region) == expected
+
+
 CONFIG = """[default]
 region = eu-north-1
 endpoint_url = http://127.0.0.1:9002

@@ -20,7 +20,7 @@ from obsup.dialects.endpoints import (
 from obsup.dialects.objects.header_values import extension_headers
 from obsup.dialects.objects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
 from obsup.dialects.objects.parameters import row_of
-from obsup.dialects.registry import STORES, VENDORS, find_dialect
+from obsup.dialects.registry import STORES, VENDORS, find_dialect, plain_region
 from obsup.dialects.stores import StoreService
 from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.connection import StoreSettings
@@ -195,7 +195,8 @@ def _region(
         (dialect.default_region, "built-in"),
     )
     region, origin = next(((value, origin) for value, origin in nearest_first if value), ("", ""))
-    if setting is not None and setting.value == region:
+    region = plain_region(dialect.provider, region) or ""
+    if setting is not None and plain_region(dialect.provider, setting.value) == region:
         origin = setting.origin  # the endpoint may have been made of it
     if dialect.needs_region and not region:
         raise BadConfiguration(
@@ -285,6 +286,7 @@ def _endpoint(
         if found is not None:
             return name, _endpoint_in(found), found.origin
     region = connecting.region or (connecting.of_vendor(provider, "region") if provider else None)
+    region = plain_region(provider, region)
     public = origin = ""
     if provider:
         public, origin = find_dialect(provider).public_endpoint or "", "built-in"
@@ -320,7 +322,7 @@ def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> tupl
     region, form, origin = connecting.region, service.endpoint, f"service {service.name}"
     if service.family is None:
         # Of the vendor itself, whose tools' settings apply.
-        region = region or connecting.of_vendor(service.provider, "region")
+        region = plain_region(service.provider, region or connecting.of_vendor(service.provider, "region"))
         form, origin = _public_endpoint(connecting, service.provider, form, origin)
     values = {"region": region, "account": connecting.account}
     missing = [name for name, value in values.items() if not value and f"{{{name}}}" in form]
