@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.scripted_server import ScriptedServer, response
 from tests.support.in_process import Inside
 from tests.support.shell import Outcome, Shell
 
@@ -246,6 +247,14 @@ def test_a_checkpoint_directory_that_cannot_be_written(inside: Inside, make_file
         "upload", "bigfile", "bucket/key", "--parts", "3", "--checkpoint-dir", "missing/folder"
     )
     check_error(outcome, 73, "another directory with --checkpoint-dir")
+
+
+def test_verify_names_an_endpoint_that_is_not_the_store(shell: Shell, make_file: MakeFile) -> None:
+    """The response of a web server to HEAD, 404, does not show that the object is missing."""
+    make_file(10)
+    with ScriptedServer(lambda _: response(404, "<html>not here</html>")) as server:
+        outcome = shell.run("verify", "bigfile", "bucket/key", "--endpoint", server.endpoint)
+    check_error(outcome, 69, "404", "it may not be the store", "Check --endpoint")
 
 
 def test_directory_needs_recursive(shell: Shell) -> None:

@@ -82,6 +82,18 @@ def test_objects_that_can_neither_be_listed_nor_looked_up_are_sent_again(
     assert outcome.err.count("HeadObject is not permitted") == 1
 
 
+def test_objects_that_cannot_be_looked_up_are_sent_again(shell: Shell, sandbox: Sandbox) -> None:
+    """Without a journal: keys that may only write and list can still upload. A note says so, once."""
+    make_files(shell, "tree/a", "tree/b")
+    assert operations_of(shell, sandbox)["put"] == 2
+    sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+    before = len(sandbox.requests)
+    outcome = shell.run(*COMMAND, XDG_STATE_HOME=str(shell.folder / "elsewhere"))
+    assert outcome.code == 0, outcome.err
+    assert count_operations(sandbox, before)["put"] == 2
+    assert outcome.err.count("HeadObject is not permitted") == 1
+
+
 def test_another_customer_key_sends_the_files_again(shell: Shell, sandbox: Sandbox) -> None:
     """They are encrypted with the other key; the same key skips them."""
     make_files(shell, "tree/a", "tree/b")

@@ -29,6 +29,8 @@ from obsup.local.source.part_md5s import hash_grouped, in_groups
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Stored, Upload
 
+_NOT_COMPARED = "HeadObject is not permitted: existing objects are not compared, but sent again"
+
 
 def find_made(
     context: UploadContext,
@@ -84,16 +86,19 @@ def find_identical(
 
     None if that cannot be shown. A note names options that HeadObject does not return; with --strict-options they
     must be shown, too. A retention that can be set after the upload is set. *only_unlocked*: look for the object of a
-    run that failed to do that; it must show all options.
+    run that failed to do that; it must show all options. Without HeadObject nothing can be
+    shown, which is noted, or raised if the request has ``skip_identical``.
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
     try:
         info = find_readable(context.store, context.request.target)
     except UNAVAILABLE:
-        if not only_unlocked:
+        if context.request.skip_identical:
             raise
-        info = None
+        if not only_unlocked:
+            context.note_once(_NOT_COMPARED)
+        return None
     if info is None or info.size != stat.size:
         return None
     if only_unlocked and context.dialect.headers.retention_mode in info.headers:

@@ -55,11 +55,11 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
 
 
 def _check_bucket(store: ObjectStore, target: Target) -> None:
-    """Raise Refused if the bucket does not exist: of HEAD, whose response has no body, that is 404 as well."""
+    """Raise Refused if the bucket or the store does not exist: of HEAD, whose response has no body, that is 404 too."""
     try:
         find_listed(store, target)
     except (Refused, *UNAVAILABLE) as exc:
-        if exc.refusal is not None and exc.refusal.code == "NoSuchBucket":
+        if exc.refusal is not None and exc.refusal.status == 404:
             raise
 
 
