@@ -50,7 +50,7 @@ _DECIDED = frozenset(
         "use_http_conns",
     ]
 )
-_SMALLEST_PART = 100 * 1024
+_SMALLEST_PART, _LARGEST_PART = 100 * 1024, 5 * 1024**3
 Pairs = Mapping[str, str] | None
 Seen = list[events.Requested]
 
@@ -330,13 +330,14 @@ class ObsClient:
         ``successActionRedirect`` of *headers* applies to a file that fits one request, as the store supports it.
         """
         options = object_keywords(headers or UploadFileHeader(), metadata)
+        part_size = min(max(partSize, _SMALLEST_PART), _LARGEST_PART)
         return self._call(
             api.upload_file,
             "CompleteMultipartUpload",
             uploadFile,
             target_of(bucketName, objectKey, is_file=True),
             body=lambda result, _: completed_body(result, bucketName, objectKey),
-            part_size=max(partSize, _SMALLEST_PART) if options["success_redirect"] is None else None,
+            part_size=part_size if options["success_redirect"] is None else None,
             jobs=max(1, taskNum),
             no_checkpoint=not enableCheckpoint,
             checkpoint=checkpointFile if enableCheckpoint else None,

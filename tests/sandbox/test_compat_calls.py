@@ -200,6 +200,7 @@ CALLS: dict[str, Call] = {
     "file-checkpoint": file(MIB, partSize=200_000, enableCheckpoint=True),
     "file-checksum": file(MIB, partSize=200_000, enableCheckpoint=True, checkSum=True),
     "file-small-parts": file(MIB, partSize=10),
+    "file-large-parts": file(MIB, partSize=10**10),
     "file-metadata": file(MIB, partSize=200_000, metadata={"colour": "blue"}),
     "file-acl": file(MIB, partSize=200_000, headers=header(acl="private")),
     "file-type": file(MIB, partSize=200_000, headers=header(contentType="text/css")),
