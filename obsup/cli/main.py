@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import sys
+from itertools import takewhile
 from typing import Any, NoReturn
 
 import click
@@ -16,7 +17,13 @@ from obsup.cli.arguments.command import Commands
 from obsup.cli.arguments.command_names import SHORT_HELPS
 from obsup.cli.lazy_commands import LazyCommands
 from obsup.cli.report.next_command import resume_command
-from obsup.cli.report.output import error_lines, open_closed_streams, print_message, unwritable
+from obsup.cli.report.output import (
+    error_lines,
+    open_closed_streams,
+    print_json,
+    print_message,
+    unwritable,
+)
 from obsup.cli.run.signals import ignore_signals, interrupt_on_signals, stopped_by
 from obsup.errors import (
     NO_DESCRIPTOR,
@@ -38,7 +45,13 @@ from obsup.local.platform.signals import default_child_signals
 from obsup.text import quoted
 from obsup.version import __version__
 
+# The values of a variable that set a flag, as Click has them.
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+class _Bug(ObsupError, exit_code=BUG, reason="bug"):
+    """An exception that nothing in obsup expects."""
 
 
 @click.group(
@@ -78,6 +91,8 @@ def _run() -> int:
         message = io.StringIO()
         exc.show(message)  # it may quote control characters of the command line, which print_message escapes
         print_message(message.getvalue().rstrip("\n"))
+        if isinstance(exc, click.UsageError):
+            _print_json(WrongUsage(exc.format_message().rstrip(".")))
         return exc.exit_code
     except click.exceptions.Abort as exc:
         cause = exc.__cause__
@@ -142,7 +157,23 @@ def _has_current_directory() -> bool:
 def _report(error: ObsupError) -> int:
     if not isinstance(error, OtherRank):
         print_message(error_lines(error, resume=resume_command(sys.argv[1:])))
+        _print_json(error)
     return error.exit_code
+
+
+def _print_json(error: ObsupError) -> None:
+    """Print *error*, which no command has reported, as JSON if the command has --json, and that is given."""
+    from obsup.options.table import rows_of  # --help and --version need none of this
+
+    words = sys.argv[1:]
+    command = words[: 2 if words[:1] == ["config"] else 1]
+    is_given = "--json" in takewhile(lambda word: word != "--", words)
+    has_json = any(row.option == "--json" for _, row in rows_of("-".join(command)))
+    if has_json and (is_given or os.environ.get("OBSUP_JSON", "").lower() in _TRUE):
+        from obsup.cli.report.fields import failure_fields
+
+        with contextlib.suppress(LocalFailure):  # the message on stderr has been printed
+            print_json(failure_fields(error, command=" ".join(command), resume=resume_command(words)))
 
 
 def _report_bug(exc: Exception) -> int:
@@ -150,12 +181,13 @@ def _report_bug(exc: Exception) -> int:
         import traceback  # a module-level import would slow down --version
 
         traceback.print_exception(exc)
-    print_message(
-        f"Error: a bug in obsup: {type(exc).__name__}.\n"
-        "Why:   This is an error in obsup, not in your command. Stored parts are kept.\n"
-        "Next:  Report it with the output of the same command with -v."
+    return _report(
+        _Bug(
+            f"a bug in obsup: {type(exc).__name__}",
+            "This is an error in obsup, not in your command. Stored parts are kept",
+            NextStep("report it with the output of the same command with -v"),
+        )
     )
-    return BUG
 
 
 def _leave(code: int) -> NoReturn:

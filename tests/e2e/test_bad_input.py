@@ -276,6 +276,32 @@ def test_failure_as_json(shell: Shell, make_file: MakeFile) -> None:
     assert outcome.json["retryable"] is False
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("upload", "f", "bucket/key", "--config", "missing", "--json"), 78, "configuration"),
+        (("config", "show", "--profile", "missing", "--json"), 78, "configuration"),
+        (("gc", "bucket"), 2, "usage"),
+    ],
+    ids=["configuration", "profile", "usage"],
+)
+def test_failure_before_the_work_as_json(
+    shell: Shell, arguments: tuple[str, ...], code: int, reason: str
+) -> None:
+    """Of the configuration and the command line, too, by option or variable."""
+    outcome = shell.run(*arguments, OBSUP_JSON="true" if "--json" not in arguments else "")
+    assert (outcome.code, outcome.json["exitCode"], outcome.json["reason"]) == (code, code, reason)
+    assert outcome.json["command"] == ("config show" if arguments[0] == "config" else arguments[0])
+    assert outcome.json["message"].partition(".")[0] in outcome.err
+
+
+def test_failure_before_the_work_as_text(shell: Shell) -> None:
+    """Without --json, and of a command line whose --json belongs to CMD, nothing is on stdout."""
+    for arguments in (("gc", "bucket"), ("upload", "--from-command", "bucket", "--", "echo", "--json")):
+        outcome = shell.run(*arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+
+
 def test_name_with_control_characters_is_quoted(shell: Shell) -> None:
     """A file name must not control the terminal."""
     outcome = shell.run("upload", "evil\x1b[2J\nname", "bucket/key")

@@ -151,7 +151,8 @@ def test_two_commands_for_the_same_part_exclude_each_other(
     with UploadLock(target, shared=True), UploadLock(target, part=(upload_id, 2)):
         busy = inside.run(*arguments, "2")
         assert (busy.code, "another obsup is sending part 2 of bucket/key" in busy.err) == (75, True)
-        assert inside.run(*arguments, "2", "--if-running", "skip").code == 0
+        skipped = inside.run(*arguments, "2", "--if-running", "skip", "--json")
+        assert (skipped.code, skipped.json["status"], skipped.json["reason"]) == (0, "skipped", "running")
         assert "part" not in [one.operation for one in sandbox.requests]
         copied = inside.run("part", "bucket/key", *arguments[5:], "2", "--copy-source", "bucket/old")
         assert copied.code == 75, copied.err

@@ -143,13 +143,8 @@ def run_command(
             session = Session(options, _observed(display, metrics), stop)
             result = _do(work, session)
     except ObsupError as error:
-        exc = at_its_place(error)
-        is_skipped = isinstance(exc, Busy) and options.request.if_running == "skip" and command in _SKIPPABLE
-        code = 0 if is_skipped else exc.exit_code
-        if code and not isinstance(exc, OtherRank):
-            _report_failure(
-                exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
-            )
+        fail = partial(_report_failure, at_its_place(error), session, command=command, options=options)
+        code = _reported(partial(fail, resume=resume, is_transfer=is_transfer), metrics)
     else:
         code = _reported(partial(report, session, result), metrics)
     return metrics.write(code) if metrics is not None else code
@@ -260,7 +255,15 @@ def _report_failure(
     options: CommandOptions,
     resume: ResumeCommand,
     is_transfer: bool,
-) -> None:
+) -> int:
+    """Report *error* and return the exit code: 0 if --if-running skip leaves the work to another obsup."""
+    if isinstance(error, Busy) and options.request.if_running == "skip" and command in _SKIPPABLE:
+        if options.as_json:
+            skipped = {"command": command, "status": "skipped", "reason": error.reason, "message": str(error)}
+            output.print_json(skipped)
+        return 0
+    if isinstance(error, OtherRank):
+        return error.exit_code
     tally = session.tally if session is not None and is_transfer else None
     if session is not None:
         gets_further = tally is not None and (tally.sent_parts or not tally.in_flight)
@@ -274,3 +277,4 @@ def _report_failure(
         counts = tally_fields(tally) if tally is not None else {}
         failure = failure_fields(error, command=command, resume=resume)
         output.print_json_failure({**fields, **failure, **counts})
+    return error.exit_code
