@@ -185,7 +185,8 @@ def complete_upload(
 
     The list of parts is the store's. Raises DataMismatch, with the upload unchanged, if a part is missing or differs
     from *source*, if there are not *parts* parts, if the total is not *size* bytes (or the size of *source*), or if the
-    ETags differ from *etags*, by part number. *verify_source*: also if the store returns nothing that can be compared.
+    ETags differ from *etags*, by part number. *verify_source*: also if the store returns nothing that can be compared;
+    without it and *etags*, the object is completed, and CannotCompare is raised.
     The same checks apply to the object of an upload that is completed already.
     Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
     """

@@ -213,23 +213,48 @@ def test_the_object_of_an_older_upload_of_the_same_source_is_not_taken_for_this_
 def test_parts_whose_etags_are_not_digests_are_reported(
     inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
-    """SSE-C: the sizes are checked and a note is printed; --verify-source requires the comparison."""
+    """SSE-C: exit 1, as obsup verify, unless the list of ETags is given; --verify-source leaves the upload open."""
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    encryption = ("--sse-c-key-file", str(key))
+    arguments: tuple[str | Path, ...] = ()
+    for listed in (False, True):
+        upload_id = initiate(inside, *encryption)
+        send_all(inside, source, upload_id, *encryption)
+        arguments = ("complete", source, "bucket/key", "--upload-id", upload_id, *encryption)
+        strict = inside.run(*arguments, "--verify-source")
+        refused = f"arts 1-5 cannot be compared with {source}"
+        assert (strict.code, refused in strict.err) == (65, True), strict.err
+        (tmp_path / "list").write_text(inside.run("parts", "bucket/key", "--upload-id", upload_id).out)
+        options = ("--etags-from", str(tmp_path / "list")) if listed else ()
+        for _ in ("complete", "again"):
+            done = inside.run(*arguments, *options, "--json")
+            assert done.json.get("verified") in ((None,) if not listed else ("upload-id", "etag"))
+            assert (done.code, refused in done.err) == (0 if listed else 1, True), done.err
+            assert (f"bucket/key is complete, but cannot be compared with {source}" in done.err) != listed
+    assert inside.run("verify", source, "bucket/key", *encryption).code == 1
+    assert inside.run("complete", *arguments[2:]).code == 0
+
+
+def test_a_source_that_cannot_be_compared_with_the_object_of_another_machine(
+    inside: Inside, source: Path, other: Path, tmp_path: Path
+) -> None:
+    """It completed the upload, so that nothing here has the list of its parts."""
     key = tmp_path / "key"
     key.write_bytes(bytes(range(32)))
     key.chmod(0o600)
     encryption = ("--sse-c-key-file", str(key))
     upload_id = initiate(inside, *encryption)
     send_all(inside, source, upload_id, *encryption)
-    arguments = ("complete", source, "bucket/key", "--upload-id", upload_id, *encryption)
-    strict = inside.run(*arguments, "--verify-source")
-    assert (strict.code, f"parts 1-5 cannot be compared with {source}" in strict.err) == (65, True), (
-        strict.err
-    )
-    done = inside.run(*arguments, "--json")
-    assert (done.code, done.json["verified"]) == (0, "upload-id"), done.err
-    assert f"parts 1-5 cannot be compared with {source}" in done.err
-    again = inside.run(*arguments)
-    assert (again.code, "cannot be compared" in again.err) == (0, True), again.err
+    arguments = ("bucket/key", "--upload-id", upload_id, *encryption)
+    assert inside.run("complete", *arguments).code == 0
+    for record in (Path(os.environ["HOME"]) / ".local/state/obsup/uploads").glob("*.done.json"):
+        record.unlink()
+    outcome = inside.run("complete", other, *arguments)
+    assert (outcome.code, "is complete, but cannot be compared with" in outcome.err) == (1, True), outcome.err
+    assert inside.run("complete", other, *arguments, "--verify-source").code == 65
+    assert inside.run("complete", *arguments).code == 0
 
 
 def test_the_crc64_of_the_object_shows_parts_of_another_file(

@@ -24,7 +24,8 @@ def complete(source_target: SourceTarget, **values: Any) -> int:
 
     Exits 65, names the parts and changes nothing if a part is missing, differs from SOURCE or has the wrong size, if
     their number is not --parts, if their total size is not that of SOURCE or --expect-size, or if an ETag differs from
-    the confirmed one.
+    the confirmed one. Exits 1 if the object is complete, but nothing shows that it is SOURCE (encrypted objects whose
+    parts other machines sent): give the list of ETags, or leave out SOURCE.
 
     Completing an upload again succeeds if its object can be identified and passes the same checks.
     """

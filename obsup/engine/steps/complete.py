@@ -55,7 +55,8 @@ class ManualCompletion:
         """Check the list of parts, assemble it, verify the object, and forget the upload.
 
         An upload that is already completed is a success if the object shows that this upload made it. Raises Refused if
-        the object is not encrypted with the customer key of the request.
+        the object is not encrypted with the customer key of the request, CannotCompare if nothing shows that it is the
+        source.
         """
         self._headers({})  # invalid options fail before anything is sent
         with self._context.lock():
@@ -68,6 +69,11 @@ class ManualCompletion:
 
     def _locked(self, stat: SourceStat | None) -> Result:
         parts_check = PartsCheck(self._context, self._selector.source, stat, self._checks)
+        result = self._complete_or_find(parts_check)
+        parts_check.require_content()
+        return result
+
+    def _complete_or_find(self, parts_check: PartsCheck) -> Result:
         selected = find_upload(self._selector)
         if selected is not None:
             return self._complete(selected, parts_check)
@@ -138,6 +144,8 @@ class ManualCompletion:
             result, info = made, None
         else:
             info = finished.info
+            if finished.verified in BY_CONTENT:
+                parts_check.doubt = ""
             verified = self._verified(finished, etags)
             result = Result(
                 target=upload.target,

@@ -20,6 +20,7 @@ from obsup.engine.proof.part_list import (
 )
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.steps.lookup import FoundUpload
+from obsup.engine.verify.comparison import CannotCompare
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.processes.executors import open_threads
 from obsup.local.source.digest import PartDigest
@@ -51,7 +52,8 @@ class PartsCheck:
     """Checks lists of parts, and their content if there is a *source*, whose identity is *stat*.
 
     ``crc64`` is that of the source after the comparison, at a store that may return it of the object: the list of parts
-    may have nothing that can be compared.
+    may have nothing that can be compared. Then ``doubt`` is why, unless the user gave the ETags of the parts, until the
+    object itself shows its content.
 
     Raises DataMismatch if a check fails.
     """
@@ -64,6 +66,7 @@ class PartsCheck:
         self.source = source
         self.stat = stat
         self.crc64: int | None = None
+        self.doubt = ""
         if self.stat is not None and checks.size not in (None, self.stat.size):
             raise DataMismatch(
                 f"{quoted(source or '')} has {self.stat.size} bytes",
@@ -75,6 +78,26 @@ class PartsCheck:
     def size(self) -> int | None:
         """The size that the object must have in bytes, or None if it is not known."""
         return self.stat.size if self.stat is not None else self._checks.size
+
+    def doubt_unless_listed(self, why: str) -> None:
+        """Record *why* the content of the source was not compared; only note it if the user gave the list of ETags."""
+        if self._checks.etags is None:
+            self.doubt = why
+        else:
+            self._context.note(why)
+
+    def require_content(self) -> None:
+        """Raise CannotCompare if nothing shows that the object, which is complete, is the source."""
+        if not self.doubt:
+            return
+        raise CannotCompare(
+            f"{self._context.request.target} is complete, but cannot be compared with {quoted(self.source or '')}",
+            self.doubt,
+            run_again(
+                "compare them with obsup verify --download, or give the list of ETags that obsup part printed",
+                add=("--etags-from", "FILE"),
+            ),
+        )
 
     def receipts(
         self,
@@ -165,7 +188,13 @@ class PartsCheck:
         why = "The store's ETags are not digests of the content"
         if self._checks.verify_source:
             raise DataMismatch(
-                what, why, run_again("check only number and sizes of these parts", drop=("--verify-source",))
+                what,
+                why,
+                run_again(
+                    "check only the list of ETags that obsup part printed",
+                    add=("--etags-from", "FILE"),
+                    drop=("--verify-source",),
+                ),
             )
         if self._checks.etags is None and not have_equal_sizes(parts):
             raise DataMismatch(
@@ -176,7 +205,8 @@ class PartsCheck:
                     add=("--etags-from", "FILE"),
                 ),
             )
-        self._context.note(f"{what}: {why[:1].lower()}{why[1:]}; their number and sizes are right")
+        shown = f"{what}: {why[:1].lower()}{why[1:]}; their number and sizes are right"
+        self.doubt_unless_listed(shown)
 
     def _report_unchecked(self, parts: Sequence[StoredPart], expected: ExpectedParts) -> None:
         """Report what nothing shows about a list of parts without a source."""

@@ -55,10 +55,12 @@ class FinishedObject(Value):
             parts_check.receipts(parts, self.checkpoint)
         except DataMismatch as exc:
             raise self._does_not_pass(exc.faults if isinstance(exc, WrongParts) else [exc.what]) from exc
-        if None not in (parts_check.crc64, found.info.crc64) and parts_check.crc64 != found.info.crc64:
-            raise self._does_not_pass(
-                [f"its CRC-64 is {found.info.crc64}, that of SOURCE {parts_check.crc64}"]
-            )
+        if None not in (parts_check.crc64, found.info.crc64):
+            if parts_check.crc64 != found.info.crc64:
+                raise self._does_not_pass(
+                    [f"its CRC-64 is {found.info.crc64}, that of SOURCE {parts_check.crc64}"]
+                )
+            parts_check.doubt = ""
         return result_of(self.upload, found)
 
     def _recorded(self) -> list[Receipt]:
@@ -121,7 +123,7 @@ class FinishedObject(Value):
             if checks.verify_source:
                 faults.append(exc.what)
             else:
-                context.note(f"{exc}; its size is right")
+                parts_check.doubt_unless_listed(f"{exc}; its size is right")
         return None
 
 

@@ -279,6 +279,8 @@ CASES = (
         65,
         before=f"{_KEY}; {_EQUAL}",
         command="obsup complete bigfile bucket/key --upload-id $id --verify-source",
+        fix="obsup parts bucket/key --upload-id $id > list",
+        fill=("FILE", "list"),
         tls="https",
     ),
     Case(
@@ -287,6 +289,14 @@ CASES = (
         before=f"{_KEY}; {_UNEQUAL}",
         command="obsup complete bigfile bucket/key --upload-id $id",
         fix="obsup parts bucket/key --upload-id $id > list",
+        fill=("FILE", "list"),
+        tls="https",
+    ),
+    Case(
+        "engine/steps/completion_checks: PartsCheck.require_content",
+        1,
+        before=f"{_KEY}; {_EQUAL}; obsup parts bucket/key --upload-id $id > list",
+        command="obsup complete bigfile bucket/key --upload-id $id",
         fill=("FILE", "list"),
         tls="https",
     ),
