@@ -14,6 +14,7 @@ NETWORK = {
     "proxy-no-tls": "the proxy does not use TLS",
     "proxy-alert": "the proxy rejects the TLS of the client",
     "proxy-login": "the proxy rejects user and password",
+    "proxy-protocol": "the proxy uses another protocol than its URL names",
     "tunnel": "the proxy refuses to connect",
     "files": "this process, or the system, has too many open files",
     "resolve": "the host name cannot be resolved",
