@@ -237,6 +237,20 @@ def test_parts_whose_etags_are_not_digests_are_reported(
     assert inside.run("complete", *arguments[2:]).code == 0
 
 
+def test_parts_that_were_sent_without_a_digest_are_compared_with_source(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """One was damaged. Without SOURCE nothing of it is compared."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
+    sandbox.add_fault("flip-bit,op=part,part=3")
+    for number in range(1, 6):
+        sent = inside.run("part", source, "bucket/key", "--part-number", str(number), "--digest", "none")
+        assert sent.code == 0, sent.err
+    outcome = inside.run("complete", source, "bucket/key")
+    assert (outcome.code, "part 3 does not match" in outcome.err) == (65, True), outcome.err
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id).code == 0
+
+
 def test_a_source_that_cannot_be_compared_with_the_object_of_another_machine(
     inside: Inside, source: Path, other: Path, tmp_path: Path
 ) -> None:

@@ -311,6 +311,24 @@ def test_an_object_that_was_made_without_a_digest_is_sent_again(rig: Rig) -> Non
     assert rig.is_stored()
 
 
+@pytest.mark.parametrize("encrypts", [True, False], ids=["opaque", "digests"])
+def test_a_finished_object_that_was_sent_without_a_digest_is_not_identical(
+    encrypts: bool, tmp_path: Path
+) -> None:
+    """One part was damaged; a file in one request is verified even so."""
+    (tmp_path / "bigfile").write_bytes(os.urandom(2 * PART))
+    with Sandbox(encrypts=encrypts) as store:
+        rig = Rig(store, tmp_path / "bigfile")
+        store.add_fault("flip-bit,op=part,part=1")
+        assert rig.code(digest="none") == 0
+        assert not rig.is_stored()
+        rig.run(skip_identical=True)
+        assert rig.is_stored()
+        rig.part_size = None
+        store.add_fault("flip-bit,op=put,times=always")
+        assert rig.code(digest="none") == (0 if encrypts else 65)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["file", "parts", "stream"])
 def test_nothing_shows_what_a_store_received(source: str, tmp_path: Path) -> None:
