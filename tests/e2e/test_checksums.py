@@ -157,6 +157,22 @@ def test_complete_has_the_customer_key_only_if_checksums_were_agreed_on(
     assert ("x-amz-server-side-encryption-customer-key" in sent) == has_checksums
 
 
+@pytest.mark.parametrize("option", ["--token", "--no-checkpoint"])
+def test_a_resumed_upload_lists_its_parts_with_the_customer_key(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, option: str
+) -> None:
+    """With and without a checkpoint: S3 needs it to show the checksums."""
+    make_file(32, "customer.key").chmod(0o600)
+    where = ("--provider", "s3", "--part-size", str(PART), "-j", "1")
+    command = ("upload", make_file(SIZE), "bucket/key", *where, "--sse-c-key-file", "customer.key", option)
+    sandbox.add_fault("error=403:AllAccessDisabled,op=part,part=2")
+    assert [inside.run(*command).code for _ in range(2)] == [69, 0]
+    listed = headers_of(sandbox, "parts")
+    assert listed
+    assert all("x-amz-server-side-encryption-customer-key-md5" in one for one in listed)
+    assert count(sandbox, "part") == 3
+
+
 @pytest.mark.slow
 def test_a_wrong_checksum_that_nothing_can_refute(rig: Rig, sandbox: Sandbox, shell: Shell) -> None:
     """With encryption the ETag is not a digest: the object is not verified."""

@@ -49,10 +49,10 @@ def _list_uploads(context: UploadContext) -> list[OpenUpload]:
     return [one for one in context.store.list_uploads(target.bucket, target.key) if one.key == target.key]
 
 
-def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
+def parts_of(context: UploadContext, upload: Upload) -> list[StoredPart] | None:
     """Return the parts of an open upload, None if it is gone or may not be listed."""
     try:
-        return list(context.store.list_parts(Upload(context.request.target, upload_id)))
+        return list(context.store.list_parts(upload))
     except ObsupError as exc:
         if exc.retryable:
             raise

@@ -240,7 +240,7 @@ def recover(
     Parts that differ from the file are sent again, unless the upload *has_made* an object of them.
     """
     for upload in candidates:
-        listed = parts_of(context, upload.upload_id)
+        listed = parts_of(context, upload)
         if listed is None:
             continue
         fitted = plan if split_requested else _likely_plan(listed, plan)
