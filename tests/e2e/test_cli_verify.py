@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, with_other_headers
 from tests.doubles.scripted_server import Reply, ScriptedServer
 from tests.support.batch import make_files
 from tests.support.shell import Shell
@@ -169,6 +170,27 @@ def test_the_receipt_of_a_replaced_object_does_not_match(shell: Shell, make_file
     outcome = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json")
     assert outcome.code == 65
     assert "not the one of the receipt" in outcome.err
+
+
+def test_a_receipt_without_an_etag_does_not_show_which_object_it_is(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """The store returns no ETag of objects. Another one of the same size replaced that of the receipt."""
+    bigfile = make_file(SIZE)
+    sandbox.add_fault("empty-etag,times=always")
+
+    def without_etag(answer: Answer) -> Wire | None:
+        return with_other_headers(answer, drop={"etag"}) if answer.operation in ("head", "get") else None
+
+    with MutatingRelay(sandbox.port, without_etag) as relay:
+        arguments = ("bigfile", "bucket/key", "--endpoint", relay.endpoint, "--receipt", "receipt.json")
+        assert shell.run("upload", *arguments, "--parts", "2").code == 0
+        assert json.loads((shell.folder / "receipt.json").read_text())["etag"] == ""
+        sandbox.object_path("bucket", "key").write_bytes(bytes(SIZE))
+        outcome = shell.run("verify", *arguments)
+        assert (outcome.code, "no ETag and no version" in outcome.err) == (1, True), outcome.err
+        sandbox.object_path("bucket", "key").write_bytes(bigfile.read_bytes())
+        assert shell.run("verify", *arguments, "--download").code == 0
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 1}', "[]", '{"format": 2, "size": 1}'])

@@ -37,6 +37,7 @@ ONLY_RECEIPT = "give the receipt of its upload with --receipt, or add --download
 RECEIPT_OR_SIZE = (
     "give the receipt of its upload with --receipt, or its part size with --part-size, or add --download"
 )
+ONLY_DOWNLOAD = "add --download to compare its bytes"
 OTHER_RECEIPT = "give the receipt of the upload of this object, or leave out --receipt"
 CHOOSE = "find out which is right; this replaces the object with the file"
 
@@ -156,6 +157,8 @@ class Comparison:
                 f"the store has ETag {info.etag}, version {info.version_id}",
                 self._upload("another upload has replaced the object; this replaces it with the file"),
             )
+        if not info.etag and None in versions:
+            raise self._cannot("The store returns no ETag and no version of the object", ONLY_DOWNLOAD)
         offset = 0
         for one in receipt.receipts:
             digest = digest_like(one)
