@@ -402,6 +402,23 @@ def test_invalid_arguments_are_rejected_before_anything_is_sent(
     assert sandbox.requests == []
 
 
+def test_a_default_split_does_not_concern_a_recorded_upload(
+    inside: Inside, sandbox: Sandbox, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one command began, any other continues, whatever the environment or the configuration file has."""
+    assert inside.run("init", source, "bucket/key", "--parts", "5").code == 0
+    monkeypatch.setenv("OBSUP_PART_SIZE", "300000")
+    assert inside.run("part", source, "bucket/key", "--part-number", "4").code == 0
+    monkeypatch.delenv("OBSUP_PART_SIZE")
+    (source.parent / "config.toml").write_text("[defaults]\nparts = 2\n")
+    upload = ("upload", source, "bucket/key", "--config", source.parent / "config.toml", "--json")
+    assert inside.run(*upload, "--dry-run").json["parts"] == 5
+    assert inside.run(*upload, "--dry-run", "--parts", "3").json["parts"] == 3
+    finished = inside.run(*upload)
+    assert (finished.code, finished.json["parts"], finished.json["sentParts"]) == (0, 5, 4)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
 def test_the_split_of_a_checkpoint_cannot_change(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """--parts, --part-size and --offset must agree with it."""
     inside.run("init", source, "bucket/key", "--parts", "5")

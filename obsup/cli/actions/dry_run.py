@@ -16,13 +16,14 @@ from obsup.cli.run.session import Session, run_step
 from obsup.dialects.objects.header_values import end_of_retention
 from obsup.engine.job.job_limit import memory_size
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.plan.file_plan import make_plan, recorded_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
 from obsup.engine.stream.memory import check_memory
 from obsup.local.source.identity import check_readable, stat_source
 from obsup.local.source.rate_limit import local_minute
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
+from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import ObjectLock, Target
 from obsup.text import quoted
 from obsup.units import counted, format_size
@@ -100,22 +101,24 @@ def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedU
     stat = stat_source(source)
     check_readable(source)
     plan = make_plan(stat.size, limits, parts=request.parts, part_size=request.part_size)
-    recorded = _count_recorded(request, plan)
+    checkpoint = _recorded(request)
+    recorded = len(checkpoint.receipts) if checkpoint is not None else None
+    if checkpoint is not None and checkpoint.stat.size == stat.size and not request.must_keep_split:
+        plan = recorded_plan(checkpoint)
     return PlannedUpload(quoted(source), resolved, stat.size, plan.part_size, plan.count, recorded)
 
 
-def _count_recorded(request: UploadRequest, plan: Plan) -> int | None:
-    """Return how many parts the checkpoint records, None without a usable checkpoint."""
-    if not request.keep_checkpoint or (plan.count == 1 and plan.size <= DEFAULT_PART_SIZE):
+def _recorded(request: UploadRequest) -> Checkpoint | None:
+    """Return the checkpoint that the upload would resume from, None without a usable one."""
+    if not request.keep_checkpoint or request.restart:
         return None
     path = request.checkpoint or checkpoint_path.default_path(request.source, request.target)
     try:
-        checkpoint = checkpoints.load(path)
+        return checkpoints.load(path)
     except checkpoints.NotCheckpoint:
         raise
     except checkpoints.CheckpointDamaged:
         return None
-    return len(checkpoint.receipts) if checkpoint is not None else None
 
 
 def _lines(planned: PlannedUpload) -> list[str]:

@@ -88,7 +88,8 @@ def run_part(
             content = _read_part(session, context, part_number)
             sent = part_steps.send_read(context, selector, content, md5=md5)
         else:
-            window = PartWindow(options.request.parts, options.request.part_size, offset)
+            request = options.request
+            window = PartWindow(request.parts, request.part_size, offset, request.is_default_split)
             sent = part_steps.send_one(context, selector, part_number, window, md5=md5)
         session.add_upload(sent.upload)
         session.fields |= {

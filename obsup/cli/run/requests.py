@@ -109,10 +109,17 @@ def options_from(values: dict[str, Any], target: str | None = None) -> CommandOp
         display=_display_options(values),
         connect=_connect_options(values) if "endpoint" in values else ConnectOptions(),
         limits=Limits(values.get("limit_rate"), values.get("max_time"), values.get("until")),
-        request=upload_request(values, NO_SOURCE, NO_TARGET),
+        request=upload_request(
+            {**values, "is_default_split": not _is_split_given(values)}, NO_SOURCE, NO_TARGET
+        ),
         metrics_options=_metrics_options(values, target),
         **fields_of(CommandOptions, values),
     )
+
+
+def _is_split_given(values: dict[str, Any]) -> bool:
+    """Return whether the command line determines how the source is split."""
+    return any(conflicts.is_given(values, name) for name in ("parts", "part_size"))
 
 
 def _display_options(values: dict[str, Any]) -> DisplayOptions:

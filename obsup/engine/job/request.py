@@ -30,16 +30,16 @@ _OPTIONS_ADDED_LATER = ("retention", "retain_until", "legal_hold")
 class UploadRequest(Value):
     """One upload.
 
-    ``parts`` or ``part_size`` (bytes) determine the plan; by default it is the default part size. ``jobs`` parts are in
-    flight at once; ``auto`` starts with 5 and grows to 32 while throughput grows. ``checkpoint`` is the path of the
-    checkpoint, None for the default path; ``keep_checkpoint`` False keeps none. ``presign``: remote workers get
-    presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``: abort the upload
-    of a stream if it fails. ``skip_identical``: send nothing if the object has this content already;
-    ``skip_if_shown``: the same, but send the source without the permission to look.
-    ``strict_options``: fail if HeadObject does not show an option of the object as requested. ``receipt`` is the path
-    of the receipt. ``download``: compare the bytes of the object if nothing else can be compared.
-    ``encrypted_by_customer``: every request has an SSE-C key. ``link_free``: how many names at the end of the path of
-    ``source`` must not be symbolic links.
+    ``parts`` or ``part_size`` (bytes) determine the plan; by default it is the default part size. ``is_default_split``:
+    they are defaults of the environment or the configuration, which do not concern an upload that a checkpoint records.
+    ``jobs`` parts are in flight at once; ``auto`` starts with 5 and grows to 32 while throughput grows. ``checkpoint``
+    is the path of the checkpoint, None for the default path; ``keep_checkpoint`` False keeps none. ``presign``: remote
+    workers get presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``:
+    abort the upload of a stream if it fails. ``skip_identical``: send nothing if the object has this content already;
+    ``skip_if_shown``: the same, but send the source without the permission to look. ``strict_options``: fail if
+    HeadObject does not show an option of the object as requested. ``receipt`` is the path of the receipt. ``download``:
+    compare the bytes of the object if nothing else can be compared. ``encrypted_by_customer``: every request has an
+    SSE-C key. ``link_free``: how many names at the end of the path of ``source`` must not be symbolic links.
     """
 
     source: Path
@@ -47,6 +47,7 @@ class UploadRequest(Value):
     options: ObjectOptions = field(default_factory=ObjectOptions)
     parts: int | None = None
     part_size: int | None = None
+    is_default_split: bool = False
     jobs: Jobs = "auto"
     executor: str = "threads"
     presign: bool = False
@@ -73,6 +74,11 @@ class UploadRequest(Value):
     def is_split_requested(self) -> bool:
         """Whether the user determined how the source is split."""
         return self.parts is not None or self.part_size is not None
+
+    @property
+    def must_keep_split(self) -> bool:
+        """Whether an upload that a checkpoint records must have the requested split, too."""
+        return self.is_split_requested and not self.is_default_split
 
     @property
     def initial_jobs(self) -> int:

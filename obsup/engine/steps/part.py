@@ -39,11 +39,15 @@ SPLIT_OPTIONS = ("--parts", "--part-size", "--offset")
 
 
 class PartWindow(Value):
-    """Which bytes of the source a part is: an offset and a size, or how the whole source is split. All are bytes."""
+    """Which bytes of the source a part is: an offset and a size, or how the whole source is split. All are bytes.
+
+    ``is_default_split`` is that of UploadRequest.
+    """
 
     parts: int | None = None
     part_size: int | None = None
     offset: int | None = None
+    is_default_split: bool = False
 
 
 class SentPart(Value):
@@ -182,7 +186,7 @@ def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow,
                 raise _another_split(checkpoint.part_size, f"{part.size} bytes at {part.offset}")
         return part
     is_split_given = window.parts is not None or window.part_size is not None
-    if checkpoint is None or is_split_given:
+    if checkpoint is None or (is_split_given and not window.is_default_split):
         plan = make_plan(size, limits, parts=window.parts, part_size=window.part_size)
         if checkpoint is not None and plan.part_size != checkpoint.part_size:
             raise _another_split(checkpoint.part_size, exact_size(plan.part_size))

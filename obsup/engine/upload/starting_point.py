@@ -190,7 +190,7 @@ class _Facts:
             return (record, plan) if record is not None else self._recover()
         if self._may_have_made_another(checkpoint) and self._has_made_another(checkpoint.upload):
             return None
-        requested = plan if context.request.is_split_requested else None
+        requested = plan if context.request.must_keep_split else None
         try:
             return resume(context, checkpoint, stat, requested, must_list=self._is_gone)
         except UploadGone:
