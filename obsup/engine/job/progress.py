@@ -35,7 +35,7 @@ class ProgressTally:
         self._in_flight: dict[int, int] = {}
         self._stored: dict[int, int] = {}
         self._stored_bytes = 0
-        self._sent_earlier = (0, 0)
+        self._sent_earlier = self._resumed_at_start = (0, 0)
         self._is_started = False
         self.total: int | None = None
         self.parts: int | None = None
@@ -106,8 +106,15 @@ class ProgressTally:
             self._stored[event.number] = event.size
             return True
         if isinstance(event, Begun):
-            # Repeated if the source changed: the parts that this run has stored are then counted as resumed.
-            self._sent_earlier = (self.sent_parts, self.sent_bytes)
+            # Repeated if the source changed: the parts that this run has stored are then counted as resumed. Those that
+            # were in flight at that time are among them, and have no other event.
+            if not self._is_started:
+                self._resumed_at_start = (event.resumed_parts, event.resumed)
+            parts, size = self._resumed_at_start
+            self._sent_earlier = (
+                max(self.sent_parts, event.resumed_parts - parts),
+                max(self.sent_bytes, event.resumed - size),
+            )
             self._stored, self._stored_bytes, self._in_flight, self._is_started = {}, 0, {}, True
             self.total, self.parts = event.total, event.parts
             self.resumed, self.resumed_parts = event.resumed, event.resumed_parts

@@ -24,3 +24,15 @@ def test_the_callback_reports_that_a_failed_attempt_lost_its_bytes() -> None:
     tally(events.PartSent(2, 30, 50))
     tally(events.Retried(2, 1, "the connection was closed", 60.0))
     assert calls[-1] == (50, 100, 0.0)
+
+
+def test_parts_in_flight_while_the_source_changed_are_sent_by_this_run() -> None:
+    """Their receipts were refused, so that only the list of the store shows them; they were not stored before."""
+    tally = ProgressTally(None)
+    tally(events.Begun(300, 6, resumed=50, resumed_parts=1))
+    tally(events.PartStored(2, 50))
+    tally(events.Begun(300, 6, resumed=200, resumed_parts=4))
+    assert (tally.sent_parts, tally.sent_bytes) == (3, 150)
+    tally(events.PartStored(5, 50))
+    tally(events.PartStored(6, 50))
+    assert (tally.sent_parts, tally.sent_bytes) == (5, 250)
