@@ -48,7 +48,10 @@ _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
 _EXISTS = "The object exists and must not be replaced"
 _OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
+_LOCKED = "The object is locked, by a retention or a legal hold, and cannot be replaced until that ends"
+_AFTER_LOCK = run_again("choose another key, or wait until the lock ends")
 _PART_LIMIT = re.compile(r"between 1 and ([0-9]{1,5})\b")
+_CONFLICT = "The store reported a conflict for longer than --retry-for"
 _REJECTED = "The store rejected the request permanently"
 
 FAILURE_RULES: tuple[FailureRule, ...] = (
@@ -225,6 +228,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
             "bucket object lock not configured",
         ),
     ),
+    rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, phrases=("by object lock",)),  # Amazon S3, AccessDenied
     rule(
         Action.FAIL,
         Refused,
@@ -288,13 +292,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again(),
         status="5xx 408 421 425 499",
     ),
-    rule(
-        Action.RETRY,
-        NotFinished,
-        "The store reported a conflict for longer than --retry-for",
-        run_again(),
-        status="409",
-    ),
+    rule(Action.RETRY, NotFinished, _CONFLICT, run_again(), status="409"),
     rule(
         Action.FAIL,
         BadConfiguration,
@@ -345,6 +343,8 @@ def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     texts = [step.text]
     if refusal.status == 403 and urlsplit(refusal.endpoint).path:
         texts.append("check the path of --endpoint")
-    if refusal.is_assumed and refusal.status != 404 and matching.error in (Denied, NotPermitted, Refused):
+    # The phrase of a rule shows that the store was understood.
+    is_unclear = refusal.status != 404 and not matching.phrases
+    if refusal.is_assumed and is_unclear and matching.error in (Denied, NotPermitted, Refused):
         texts.append(OTHER_PROVIDER)
     return step._replace(text=", or, ".join(texts))

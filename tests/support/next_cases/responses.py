@@ -118,5 +118,12 @@ CASES = (
         69,
         command="obsup upload bigfile s3://bucket/key --legal-hold",
     ),
+    Case(
+        f"{_TABLE}: by object lock",
+        69,
+        before="fault object-lock=9999; obsup upload bigfile s3://bucket/key; truncate -s 10 bigfile",
+        command="obsup upload bigfile s3://bucket/key",
+        fix="clear; rm $STORE/bucket/key",
+    ),
     _answer("403 is_page", 78, "403 - <html>Forbidden</html>"),
 )
