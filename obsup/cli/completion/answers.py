@@ -118,8 +118,14 @@ def _source_or_target(line: CommandLine, begun: str) -> list[Answer]:
     return [*_targets(line, begun), *_source(line, begun)]
 
 
-def _uploads(_line: CommandLine, begun: str) -> list[Answer]:
-    return _plain(known_uploads(os.environ, Path.cwd()), begun)
+def _uploads(line: CommandLine, begun: str) -> list[Answer]:
+    """Complete known uploads: those of the target, if the line has one."""
+    known = known_uploads(os.environ, Path.cwd())
+    target = next((one for one in line.arguments[-1:] if "/" in one and not os.path.exists(one)), "")  # noqa: PTH110
+    name = target.removeprefix(_scheme(target))
+    is_folder = not name or name.endswith("/")
+    fitting = {key: one for key, one in known.items() if one == name or (is_folder and one.startswith(name))}
+    return _plain(fitting, begun)
 
 
 def _profiles(line: CommandLine, begun: str) -> list[Answer]:

@@ -67,7 +67,7 @@ def remember(bucket: str, key: str, upload_id: str) -> None:
         ("zsh", ["obsup", "verify", "f", "obs://backups/2"], ["obs://backups/2026/db dump"]),
         ("bash", ["obsup", "verify", "f", "obs://backups/2"], ["//backups/2026/db dump"]),
         ("fish", ["obsup", "verify", "f", "bac"], ["backups/2026/db dump", "backups/"]),
-        ("zsh", ["obsup", "abort", "b/k", "--upload-id", ""], ["UPLOAD1"]),
+        ("zsh", ["obsup", "abort", "backups/2026/db dump", "--upload-id", ""], ["UPLOAD1"]),
         ("zsh", ["obsup", "doctor", "s3://"], ["s3://backups"]),
     ],
 )
@@ -112,6 +112,29 @@ def test_a_completed_upload_is_not_offered_by_its_id(home: Path, tmp_path: Path)
     words = ["obsup", "abort", "--upload-id", ""]
     assert [item[1] for item in answer("zsh", words, here=tmp_path)] == ["U1"]
     assert "backups/done" in [item[1] for item in answer("zsh", ["obsup", "verify", "f", "b"], here=tmp_path)]
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        (["media/film"], ["U2"]),
+        (["video", "obs://media/film"], ["U2"]),
+        (["video", "media/"], ["U2", "U3"]),
+        (["media/other"], []),
+        (["./video"], ["U1", "U2", "U3"]),
+        (["video"], ["U1", "U2", "U3"]),
+    ],
+)
+def test_the_ids_are_those_of_the_target_on_the_line(
+    words: list[str], ids: list[str], tmp_path: Path
+) -> None:
+    """An id of another target would be refused. A word that is a file is not a target."""
+    (tmp_path / "video").touch()
+    for bucket, key, upload_id in (("backups", "a", "U1"), ("media", "film", "U2"), ("media", "video", "U3")):
+        remember(bucket, key, upload_id)
+    offered = answer("zsh", ["obsup", "complete", *words, "--upload-id", ""], here=tmp_path)
+    assert sorted(item[1] for item in offered) == ids
 
 
 def test_help_completes_its_topics(tmp_path: Path) -> None:
