@@ -61,6 +61,10 @@ class Noted(Value):
     command: tuple[str, ...] = ()
 
 
+class Unrecorded(Noted):
+    """A note that this machine cannot record the upload: a later run sends all parts again."""
+
+
 class Requested(Value):
     """One request has ended. ``status`` is None if there was no response; ``failure`` is then the reason.
 

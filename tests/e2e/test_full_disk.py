@@ -218,6 +218,8 @@ def test_nothing_can_be_written_except_a_lock(disk_shell: DiskShell, sandbox: Sa
     outcome = disk_shell.run(*UPLOAD, **STATE_ON_DISK, TMPDIR=str(disk_shell.disk.folder.parent))
     assert outcome.code == 77, outcome.err
     assert outcome.err.count("Read-only file system") == 1
+    assert "a later run cannot resume it" in outcome.err
+    assert "will not be sent again" not in outcome.err
     [first] = sandbox.uploads()
     sandbox.clear_faults()
     before = len(sandbox.requests)

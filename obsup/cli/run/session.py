@@ -67,15 +67,17 @@ class Session:
     """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints.
 
     ``response`` is what the store confirmed in its latest response; ``is_connected`` if it may have been asked.
-    ``has_object``: the store has created an object, so that no part of it is left to be used again. ``last_failure`` is
-    that of the attempt before the retry for which the run waits, "" if the store has responded since.
+    ``keeps_parts``: a later run can use the stored parts: the upload could be recorded, and the store has not created
+    an object of them. ``last_failure`` is that of the attempt before the retry for which the run waits, "" if the store
+    has responded since.
     """
 
     def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
         rate = options.limits.rate
         self.options = options
         self.display = replace(display, observe=events.both(self._take, display.observe))
-        self.is_connected = self.has_object = False
+        self.is_connected = False
+        self.keeps_parts = True
         self.last_failure = ""
         self.response: Stored | None = None
         self.stop = stop
@@ -89,9 +91,11 @@ class Session:
             self.last_failure = inner.reason
         elif _is_success(inner):
             self.last_failure = ""
+        elif isinstance(inner, events.Unrecorded):
+            self.keeps_parts = False
         if isinstance(event, events.Requested) and event.stored is not None:
             self.response = event.stored
-            self.has_object |= event.operation in ("CompleteMultipartUpload", "PutObject")
+            self.keeps_parts &= event.operation not in ("CompleteMultipartUpload", "PutObject")
 
     def print_text(self, text: str) -> bool:
         """Print one line of the result, unless --json is given; return False if its reader is gone."""
@@ -269,8 +273,8 @@ def _report_failure(
         gets_further = tally is not None and (tally.sent_parts or not tally.in_flight)
         work = "the command did not end" if tally is None else "no part was complete"
         explain_stop(error, session, too_short="" if gets_further else f"{work} in that time")
-    is_made = session is not None and session.has_object
-    stored = (tally.stored_parts, tally.parts) if tally is not None and not is_made else (0, None)
+    keeps_parts = session is None or session.keeps_parts
+    stored = (tally.stored_parts, tally.parts) if tally is not None and keeps_parts else (0, None)
     output.print_message(output.error_lines(error, resume=resume, stored=stored))
     if options.as_json:
         fields = session.fields if session is not None else {}

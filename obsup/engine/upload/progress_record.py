@@ -189,7 +189,9 @@ class ProgressRecord:
         self._registered = (self.upload, self._path)
         if not started_uploads.add(self._entry()) and self._path is None:
             self._observe(
-                events.Noted("this upload cannot be recorded on this machine: a later run cannot resume it")
+                events.Unrecorded(
+                    "this upload cannot be recorded on this machine: a later run cannot resume it"
+                )
             )
 
     def _entry(self) -> started_uploads.StartedUpload:
