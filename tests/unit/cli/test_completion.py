@@ -67,7 +67,7 @@ def remember(bucket: str, key: str, upload_id: str) -> None:
         ("zsh", ["obsup", "verify", "f", "obs://backups/2"], ["obs://backups/2026/db dump"]),
         ("bash", ["obsup", "verify", "f", "obs://backups/2"], ["//backups/2026/db dump"]),
         ("fish", ["obsup", "verify", "f", "bac"], ["backups/2026/db dump", "backups/"]),
-        ("zsh", ["obsup", "abort", "backups/2026/db dump", "--upload-id", ""], ["UPLOAD1"]),
+        ("zsh", ["obsup", "abort", "backups/2026/db\\ dump", "--upload-id", ""], ["UPLOAD1"]),
         ("zsh", ["obsup", "doctor", "s3://"], ["s3://backups"]),
     ],
 )
