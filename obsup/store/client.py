@@ -145,7 +145,7 @@ class HttpStore:
             return None
         query: Query = (("uploadId", upload.upload_id), ("max-parts", "1"))
         request = StoreRequest("ListParts", "GET", upload.target.bucket, upload.target.key, query)
-        root = self._exchange.fetch(request, "UploadId", "IsTruncated")
+        root = self._fetch_parts(False, request, "UploadId", "IsTruncated")
         return read_agreement(xml.text(root, "ChecksumAlgorithm"), xml.text(root, "ChecksumType"))
 
     def complete(
@@ -200,8 +200,8 @@ class HttpStore:
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
         """Source: OBS API reference, "Listing Uploaded Parts"."""
-        headers = self._checksum_key_headers(upload.checksum)
-        return parts_after(self._exchange.fetch, upload, after, most, self.dialect.limits, headers=headers)
+        fetch = partial(self._fetch_parts, upload.checksum is not None)
+        return parts_after(fetch, upload, after, most, self.dialect.limits)
 
     def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
         """Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket"."""
@@ -281,9 +281,25 @@ class HttpStore:
                 )
             )
 
-    def _checksum_key_headers(self, checksum: ObjectChecksums | UploadChecksum | None) -> Mapping[str, str]:
-        """Return the headers of the SSE-C key for Complete and ListParts: S3 requires them if there is a *checksum*."""
-        return self._key_headers if checksum is not None and self.dialect.headers.checksum is not None else {}
+    def _checksum_key_headers(self, checksums: ObjectChecksums | None) -> Mapping[str, str]:
+        """Return the headers of the SSE-C key for Complete: S3 requires them of an upload with checksums."""
+        return (
+            self._key_headers if checksums is not None and self.dialect.headers.checksum is not None else {}
+        )
+
+    def _fetch_parts(self, has_checksums: bool, request: StoreRequest, *required: str) -> xml.Element:
+        """Return a page of parts. S3 needs the SSE-C key for it if the upload *has_checksums*, which may be unknown.
+
+        Source: Amazon S3 API reference, "ListParts". Other stores may reject the headers of the key.
+        """
+        key = self._key_headers if self.dialect.headers.checksum is not None else {}
+        first, second = (key, {}) if has_checksums else ({}, key)
+        try:
+            return self._exchange.fetch(replace(request, headers=first), *required)
+        except StoreError as exc:
+            if not key or exc.refusal.status not in (400, 501):
+                raise
+        return self._exchange.fetch(replace(request, headers=second), *required)
 
     def _send_head(self, request: StoreRequest) -> Response:
         """Send the request for the properties of an object, and for its checksum if the store permits that.

@@ -208,7 +208,7 @@ def test_any_list_terminates(bodies: list[bytes]) -> None:
 
     upload = Upload(TARGET, "id")
     listed = result_or_none(
-        lambda: list(parts_after(fetch, upload, 0, None, limits, headers={})), NetworkError, StoreError
+        lambda: list(parts_after(fetch, upload, 0, None, limits)), NetworkError, StoreError
     )
     parts = listed or []
     numbers = [part.number for part in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ class Fetch(Protocol):
 
 
 def parts_after(
-    fetch: Fetch, upload: Upload, after: int, most: int | None, limits: Limits, *, headers: Mapping[str, str]
+    fetch: Fetch, upload: Upload, after: int, most: int | None, limits: Limits
 ) -> Iterator[StoredPart]:
     """Yield the parts of *upload* with numbers above *after*, strictly ascending, a page at a time, at most *most*.
 
@@ -43,7 +43,7 @@ def parts_after(
             ("part-number-marker", str(marker)),
         )
         target = upload.target
-        request = StoreRequest("ListParts", "GET", target.bucket, target.key, query, headers)
+        request = StoreRequest("ListParts", "GET", target.bucket, target.key, query)
         root = fetch(request, "UploadId", "IsTruncated")
         if xml.text(root, "UploadId") not in ("", upload.upload_id):
             raise _broken("the list of parts belongs to another upload")

@@ -329,6 +329,7 @@ def test_a_success_redirect_is_a_success() -> None:
 
 
 KEY = CustomerKey(bytes(range(32)))
+AGREED = UploadChecksum("crc64nvme", is_full_object=True)
 
 
 @pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.headers.sse_c])
@@ -377,9 +378,30 @@ def test_the_parts_of_an_upload_with_checksums_are_listed_with_the_customer_key(
         ScriptedServer(lambda _: page) as server,
         open_store(name, server.endpoint, customer_key=KEY) as store,
     ):
-        list(store.list_parts(replace(upload(server), checksum=UploadChecksum("crc64nvme", True))))
+        list(store.list_parts(replace(upload(server), checksum=AGREED)))
         header = server.last.header(f"{DIALECTS[name].headers.sse_c}key")
     assert (header is not None) is is_sent
+
+
+@pytest.mark.parametrize("needs_key", [True, False])
+@pytest.mark.parametrize("checksum", [AGREED, None])
+def test_parts_are_listed_whether_the_store_needs_the_customer_key_or_rejects_it(
+    needs_key: bool, checksum: UploadChecksum | None
+) -> None:
+    """Whether an upload of another machine has checksums is not known here."""
+
+    def script(request: ReceivedRequest) -> Reply:
+        has_key = request.header(f"{DIALECTS['s3-v4'].headers.sse_c}key") is not None
+        if has_key is needs_key:
+            return response(200, "<ListPartsResult><IsTruncated/></ListPartsResult>")
+        return error(400, "InvalidRequest") if needs_key else error(501, "NotImplemented")
+
+    with (
+        ScriptedServer(script) as server,
+        open_store("s3-v4", server.endpoint, customer_key=KEY) as store,
+    ):
+        assert list(store.list_parts(replace(upload(server), checksum=checksum))) == []
+        assert store.upload_checksum(upload(server)) is None
 
 
 @pytest.mark.parametrize("name", DIALECTS)
