@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -71,6 +72,17 @@ def test_parts_from_a_pipe(shell: Shell, sandbox: Sandbox, source: Path) -> None
     done = shell.run("complete", source, "bucket/key", "--upload-id", upload_id, "--parts", "3")
     assert done.code == 0, done.err
     assert sandbox.object_path("bucket", "key").read_bytes() == data
+
+
+@pytest.mark.parametrize("setting", ['part_size = "150K"', "parts = 4"])
+def test_a_configured_split_cuts_off_no_part(shell: Shell, source: Path, setting: str) -> None:
+    """It is that of whole uploads: a pipe, and a window without an end, are read to their end."""
+    (shell.folder / "config.toml").write_text(f"[defaults]\n{setting}\n")
+    upload_id = shell.run("init", "bucket/key").out.strip()
+    own = ("--upload-id", upload_id, "--config", "config.toml", "--json", "--part-number")
+    sent = piped(shell, source.read_bytes(), *own, "1")
+    assert json.loads(sent.stdout)["size"] == SIZE, sent.stderr
+    assert shell.run("part", source, "bucket/key", *own, "2", "--offset", "10").json["size"] == SIZE - 10
 
 
 def test_a_part_from_an_empty_pipe_is_not_sent(shell: Shell, sandbox: Sandbox) -> None:

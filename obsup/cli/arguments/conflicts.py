@@ -68,6 +68,14 @@ def leave_out(values: dict[str, Any], names: Iterable[str], why: str) -> None:
             values[name] = _UNSET[name]
 
 
+def reset_configured(values: dict[str, Any], names: Iterable[str]) -> None:
+    """Reset in *values* the options *names* that the configuration file sets, which are those of whole uploads."""
+    ctx = click.get_current_context()
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+            values[name] = _UNSET[name]
+
+
 def is_given(values: Mapping[str, Any], name: str) -> bool:
     """Return whether the command line itself sets the option *name* to something other than its default."""
     source = click.get_current_context().get_parameter_source(name)

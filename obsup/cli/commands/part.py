@@ -61,6 +61,8 @@ def _check(source: Path | None, values: dict[str, Any]) -> None:
     if source is None:
         raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
     conflicts.leave_out(values, ("copy_range", "copy_source_sse_c_key_file"), "needs --copy-source")
+    if is_piped(source) or values["offset"] is not None:
+        conflicts.reset_configured(values, ("parts", "part_size"))  # a default would cut off the part
     if is_piped(source):
         conflicts.leave_out(
             values, ("parts", "offset"), "applies to a file; standard input is read from where it is"
