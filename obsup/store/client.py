@@ -66,6 +66,8 @@ class HttpStore:
         if customer_key is not None or copy_source_key is not None:
             _require_tls(exchange)
         self._key_headers = _key_headers(dialect, customer_key)
+        # S3 requires them for Complete and ListParts, too, if the upload has checksums.
+        self._checksum_key_headers = self._key_headers if dialect.headers.checksum is not None else {}
         self._source_key_headers = _key_headers(dialect, copy_source_key)
         self._rejects_checksum_mode = dialect.checksums == ()
         self._copy_key_headers = _key_headers(dialect, copy_source_key, copy_source=True)
@@ -165,7 +167,7 @@ class HttpStore:
             query=(("uploadId", upload.upload_id),),
             headers={
                 **headers,
-                **self._checksum_key_headers(checksums),
+                **(self._checksum_key_headers if checksums is not None else {}),
                 **complete_headers(self.dialect, checksums),
             },
             body=xml.complete_body(parts, checksums.parts if checksums is not None else {}),
@@ -281,18 +283,12 @@ class HttpStore:
                 )
             )
 
-    def _checksum_key_headers(self, checksums: ObjectChecksums | None) -> Mapping[str, str]:
-        """Return the headers of the SSE-C key for Complete: S3 requires them of an upload with checksums."""
-        return (
-            self._key_headers if checksums is not None and self.dialect.headers.checksum is not None else {}
-        )
-
     def _fetch_parts(self, has_checksums: bool, request: StoreRequest, *required: str) -> xml.Element:
         """Return a page of parts. S3 needs the SSE-C key for it if the upload *has_checksums*, which may be unknown.
 
         Source: Amazon S3 API reference, "ListParts". Other stores may reject the headers of the key.
         """
-        key = self._key_headers if self.dialect.headers.checksum is not None else {}
+        key = self._checksum_key_headers
         first, second = (key, {}) if has_checksums else ({}, key)
         try:
             return self._exchange.fetch(replace(request, headers=first), *required)
