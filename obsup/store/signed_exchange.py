@@ -113,9 +113,7 @@ class SignedExchange:
 
     def fetch(self, request: StoreRequest, *required: str) -> xml.Element:
         """Send the *request* of a list and return the document of its response, as ``document``."""
-        response = self.send(request)
-        self._clock.listed(response.headers.get("date", ""))
-        return self.document(request, response, *required)
+        return self.document(request, self.send(request), *required)
 
     def _refusal(self, request: StoreRequest, response: Response) -> Refusal:
         refusal = read_refusal(
@@ -139,7 +137,10 @@ class SignedExchange:
     def _send_to(self, location: Location, request: StoreRequest) -> Response:
         """Return the response of the store at *location*, whatever it is, and report it."""
         send = partial(self._sign_and_send, location, request)
-        return reported(self._observe, self.dialect.headers, request, send)
+        response = reported(self._observe, self.dialect.headers, request, send)
+        if request.method in ("HEAD", "GET"):  # others may have waited for their body, or for the object
+            self._clock.note(response.headers.get("date", ""))
+        return response
 
     def _sign_and_send(self, location: Location, request: StoreRequest) -> Response:
         if self._presigned is not None:

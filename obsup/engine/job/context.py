@@ -58,7 +58,7 @@ class UploadContext(Value):
 
     def now_s(self) -> float:
         """Return the time by the store's clock, as far as it is known, in seconds since the epoch."""
-        return self.clock() + self.connection.recovery.clock.offset_s
+        return self.clock() + self.connection.recovery.clock.true_offset_s
 
     def begun_now(self) -> UploadContext:
         """Return this context as that of an upload that begins now by the store's clock.

@@ -76,7 +76,7 @@ def _stored_by_others(
     """
     now_s = context.clock()
     ages = {
-        one.number: now_s + context.connection.recovery.clock.list_offset_s - stored_s
+        one.number: now_s + context.connection.recovery.clock.shown_offset_s - stored_s
         for one in listed
         if one.number not in checkpoint.receipts and (stored_s := parse_date(one.last_modified)) is not None
     }

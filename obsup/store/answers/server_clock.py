@@ -17,13 +17,13 @@ MIN_REPORTED_DIFFERENCE_S = 60.0
 class ServerClock:
     """The time that the store expects in a signature.
 
-    ``list_offset_s`` is that of the last list, whose dates were written by the same clock, unless it is unknown.
+    ``shown_offset_s`` is that of the last response to HEAD or GET: stores accept signatures that are wrong by minutes.
     """
 
     def __init__(self, time_s: Callable[[], float] = time.time) -> None:
         self._time_s = time_s
         self.offset_s = 0.0
-        self.list_offset_s = 0.0
+        self.shown_offset_s = 0.0
 
     def now(self) -> datetime:
         """Return the time of the store, aware, in UTC."""
@@ -37,9 +37,17 @@ class ServerClock:
         self.offset_s = -ahead_s
         return True
 
-    def listed(self, date: str) -> None:
-        """Note the Date header of a list just received."""
-        self.list_offset_s = -(self.ahead_s(date) or 0.0)
+    def note(self, date: str) -> None:
+        """Note the Date header of a response just received, if it is valid."""
+        ahead_s = self.ahead_s(date)
+        if ahead_s is not None:
+            self.shown_offset_s = -ahead_s
+
+    @property
+    def true_offset_s(self) -> float:
+        """The offset that responses show, if it certainly differs from that of the signatures."""
+        differs = abs(self.shown_offset_s - self.offset_s) >= MIN_REPORTED_DIFFERENCE_S
+        return self.shown_offset_s if differs else self.offset_s
 
     def ahead_s(self, date: str) -> float | None:
         """Return how many seconds this computer's clock is ahead of a Date header just received; None if invalid."""
