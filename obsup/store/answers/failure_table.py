@@ -53,6 +53,7 @@ _AFTER_LOCK = run_again("choose another key, or wait until the lock ends")
 _PART_LIMIT = re.compile(r"between 1 and ([0-9]{1,5})\b")
 _CONFLICT = "The store reported a conflict for longer than --retry-for"
 _REJECTED = "The store rejected the request permanently"
+_FIX_CAUSE = run_again("fix the cause that the store reports")
 
 FAILURE_RULES: tuple[FailureRule, ...] = (
     *NETWORK_RULES,
@@ -229,6 +230,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         ),
     ),
     rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, phrases=("by object lock",)),  # Amazon S3, AccessDenied
+    rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, code="FileImmutable"),  # Alibaba OSS
     rule(
         Action.FAIL,
         Refused,
@@ -245,14 +247,8 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     ),
     rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, code="FileAlreadyExists PreconditionFailed"),
     rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, status="412"),
-    rule(
-        Action.FAIL,
-        Refused,
-        _REJECTED,
-        run_again("fix the cause that the store reports"),
-        # Alibaba OSS, status 409: a retention policy, a key of KMS, a part of an upload with the parameter sequential.
-        code="FileImmutable KeyDisabled KeyPendingDeletion PartAlreadyExist",
-    ),
+    # Alibaba OSS, status 409: a key of KMS, a part of an upload with the parameter sequential.
+    rule(Action.FAIL, Refused, _REJECTED, _FIX_CAUSE, code="KeyDisabled KeyPendingDeletion PartAlreadyExist"),
     rule(
         Action.FAIL,
         Refused,
@@ -284,7 +280,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("check --endpoint and --provider; if they are right, use another store"),
         status="405 501",
     ),
-    rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="505"),
+    rule(Action.FAIL, Refused, _REJECTED, _FIX_CAUSE, status="505"),
     rule(
         Action.RETRY,
         NotFinished,
@@ -300,7 +296,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("set --endpoint and --region to those of the bucket, if you trust them"),
         status="301 302 303 307 308",
     ),
-    rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports")),
+    rule(Action.FAIL, Refused, _REJECTED, _FIX_CAUSE),
 )
 
 
