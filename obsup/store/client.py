@@ -256,16 +256,13 @@ class HttpStore:
 
     def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
         """Source: OBS API reference, "Downloading Objects". An empty object has no range of bytes."""
-        headers = dict(self._key_headers)
-        if size:
-            headers["Range"] = f"bytes={first}-{first + size - 1}"
-        request = StoreRequest(
-            "GetObject", "GET", target.bucket, target.key, headers=headers, is_download=True
-        )
+        span = {"Range": f"bytes={first}-{first + size - 1}"} if size else {}
+        headers = {**self._key_headers, **span}
+        bucket, key = target.bucket, target.key
+        request = StoreRequest("GetObject", "GET", bucket, key, headers=headers, is_download=True)
         response = self._exchange.send(request)
-        if len(response.body) != size:
-            message = f"the response to GetObject has {len(response.body)} bytes instead of {size}"
-            raise NetworkError("garbled", message, sent=True)
+        if (length := len(response.body)) != size:
+            raise NetworkError("garbled", f"GetObject returned {length} bytes, not {size}", sent=True)
         return header_etag(response), response.body
 
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:

@@ -307,6 +307,16 @@ def test_options_that_the_provider_does_not_support_on_complete_are_rejected_fir
     assert sandbox.requests == []
 
 
+def test_a_default_acl_is_that_of_init(inside: Inside, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configured ACL applies to all steps of an upload; complete does not reject it where it takes none."""
+    (source.parent / "config.toml").write_text('[defaults]\nacl = "private"\n')
+    monkeypatch.setenv("OBSUP_CONFIG", str(source.parent / "config.toml"))
+    for command in ("init", "part", "complete"):
+        number = ("--part-number", "1") if command == "part" else ()
+        outcome = inside.run(command, source, "bucket/key", *number)
+        assert outcome.code == 0, outcome.err
+
+
 def test_10000_missing_parts_are_shown_as_a_range(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """And in a short time."""
     upload_id = open_with(inside, source, [PART])

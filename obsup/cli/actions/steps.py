@@ -156,16 +156,21 @@ def run_complete(
     *,
     etags: Iterable[tuple[int, str]],
     etags_from: TextIO | None,
+    is_acl_given: bool,
 ) -> int:
     """Assemble the parts, print the object's ETag, and return the exit code.
 
-    *etags* and the lines of *etags_from* are the user's own list of parts.
+    *etags* and the lines of *etags_from* are the user's own list of parts. *is_acl_given*: the command line has an ACL;
+    one of the environment or the configuration file was that of init, unless the store takes it here.
     """
     # --parts and --verify-source are checks here; for the engine they would be options of a new upload.
     without_checks = replace(options, request=replace(options.request, parts=None, verify_source=False))
 
     def work(session: Session) -> str:
         selector, context = _open(session, source, target, without_checks)
+        if not is_acl_given and not context.dialect.acl_on_complete:
+            object_options = replace(context.request.options, acl=None)
+            context = replace(context, request=replace(context.request, options=object_options))
         checks = CompletionChecks(
             count=options.request.parts,
             size=options.expect_size,

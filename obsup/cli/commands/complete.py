@@ -36,5 +36,10 @@ def complete(source_target: SourceTarget, **values: Any) -> int:
     from obsup.cli.run.requests import options_from
 
     return run_complete(
-        source, target, options_from(values), etags=values["etags"], etags_from=values["etags_from"]
+        source,
+        target,
+        options_from(values),
+        etags=values["etags"],
+        etags_from=values["etags_from"],
+        is_acl_given=conflicts.is_given(values, "acl"),
     )
