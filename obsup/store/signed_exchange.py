@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
+from http import HTTPStatus
 
 from msgspec.structs import replace
 
@@ -113,7 +114,12 @@ class SignedExchange:
 
     def fetch(self, request: StoreRequest, *required: str) -> xml.Element:
         """Send the *request* of a list and return the document of its response, as ``document``."""
-        return self.document(request, self.send(request), *required)
+        response = self.send(request)
+        if not response.body and (response.status != HTTPStatus.OK or "content-length" in response.headers):
+            # Not half of a response, which would be a failure of the network.
+            message = f"the response to {request.operation} is {response.status} without a body"
+            raise NetworkError("garbled", message, sent=True)
+        return self.document(request, response, *required)
 
     def _refusal(self, request: StoreRequest, response: Response) -> Refusal:
         refusal = read_refusal(

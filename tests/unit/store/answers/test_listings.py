@@ -119,6 +119,23 @@ def test_list_of_parts_that_lies_is_left(replies: list[Reply]) -> None:
     assert caught.value.kind == "garbled"
 
 
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (response(204), "garbled"),
+        (response(200), "garbled"),
+        (Reply([b"HTTP/1.1 202 Accepted\r\n\r\n"], close=True), "garbled"),
+        (Reply([b"HTTP/1.1 200 OK\r\n\r\n"], close=True), "incomplete"),
+    ],
+)
+def test_a_success_without_a_list(reply: Reply, kind: str) -> None:
+    """It is what the server answered, unless it closed the connection in place of the list."""
+    with pytest.raises(NetworkError) as caught:
+        list_parts(replay(reply))
+    assert caught.value.kind == kind
+    assert kind != "garbled" or "without a body" in caught.value.detail
+
+
 def uploads_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
     uploads = "".join(
         f"<Upload><Key>{key}</Key><UploadId>id-{key}</UploadId><Initiated>now</Initiated></Upload>"
