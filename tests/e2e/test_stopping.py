@@ -134,6 +134,7 @@ def test_the_second_signal_exits_at_once(sandbox: Sandbox, shell: Shell, make_fi
     assert process.returncode == 130
     assert lines[0] == "Error: stopped by SIGINT."
     assert lines[-1].startswith("Next:  Run the same command again: obsup upload bigfile")
+    assert not list(shell.folder.glob("*.upload.lock"))
 
 
 def test_signals_that_arrive_together_are_one(slow: Sandbox, shell: Shell) -> None:

@@ -48,6 +48,7 @@ from obsup.errors import (
     run_again,
 )
 from obsup.local.source.rate_limit import RateLimit
+from obsup.local.state.lock import release_beside
 from obsup.model import Stored, Upload
 from obsup.text import shielded
 from obsup.units import exact_duration
@@ -215,9 +216,10 @@ def _observed(display: Display, metrics: RunMetrics | None) -> Display:
 
 
 def _print_at_once(error: ObsupError, resume: ResumeCommand) -> None:
-    """Print *error* from a signal handler, which may have interrupted a print."""
+    """Print *error* before the process ends at once, from a signal handler, which may have interrupted a print."""
     with contextlib.suppress(OSError):
         os.write(2, f"\n{shielded(output.error_lines(error, resume=resume))}\n".encode())
+    release_beside()
 
 
 def _stop_signal(limits: Limits) -> StopSignal:

@@ -187,14 +187,26 @@ class CheckpointLock:
 
     def _acquire(self, path: str) -> bool:
         self._descriptor = open_locked(path, try_lock, create=True)
+        if self._descriptor is not None:
+            _held_beside.add(self)
         return self._descriptor is not None
 
     def release(self) -> None:
         """Release the lock and remove its file, unless another one has replaced it."""
         descriptor, path, self._descriptor = self._descriptor, self._path, None
+        _held_beside.discard(self)
         if descriptor is not None and path is not None:
             with contextlib.suppress(OSError):
                 close_lock(descriptor, path, remove=is_current(descriptor, path))
+
+
+_held_beside: set[CheckpointLock] = set()
+
+
+def release_beside() -> None:
+    """Release the locks beside checkpoints, whose files would stay: for a process that ends at once."""
+    for lock in list(_held_beside):
+        lock.release()
 
 
 class UploadLock:
