@@ -170,10 +170,13 @@ def _print_json(error: ObsupError) -> None:
     is_given = "--json" in takewhile(lambda word: word != "--", words)
     has_json = any(row.option == "--json" for _, row in rows_of("-".join(command)))
     if has_json and (is_given or os.environ.get("OBSUP_JSON", "").lower() in _TRUE):
-        from obsup.cli.report.fields import failure_fields
+        from obsup.cli.report.fields import failure_fields, tally_fields
+        from obsup.engine.job.progress import ProgressTally
 
+        failure = failure_fields(error, command=" ".join(command), resume=resume_command(words))
+        counts = tally_fields(ProgressTally(None)) if command == ["upload"] else {}
         with contextlib.suppress(LocalFailure):  # the message on stderr has been printed
-            print_json(failure_fields(error, command=" ".join(command), resume=resume_command(words)))
+            print_json({**failure, **counts})
 
 
 def _report_bug(exc: Exception) -> int:

@@ -293,6 +293,7 @@ def test_failure_before_the_work_as_json(
     assert (outcome.code, outcome.json["exitCode"], outcome.json["reason"]) == (code, code, reason)
     assert outcome.json["command"] == ("config show" if arguments[0] == "config" else arguments[0])
     assert outcome.json["message"].partition(".")[0] in outcome.err
+    assert outcome.json.get("sentParts") == (0 if arguments[0] == "upload" else None)
 
 
 def test_failure_before_the_work_as_text(shell: Shell) -> None:
