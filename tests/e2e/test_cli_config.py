@@ -210,6 +210,16 @@ def test_an_invalid_variable_of_a_vendor_is_named(shell: Shell, make_file: MakeF
     assert f"Next:  Correct the environment variable {variable}" in outcome.err
 
 
+def test_show_names_the_variable_of_each_secret(shell: Shell) -> None:
+    """Not that of the access key alone: who looks for an old secret must find it."""
+    values = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
+    none = {"AccessKeyID": "", "SecretAccessKey": ""}
+    settings = shown(shell.run("config", "show", OBSUP_PROVIDER="s3", **none, **values))
+    assert settings["access_key_id"] == ("AKID…", "environment variable AWS_ACCESS_KEY_ID")
+    assert settings["secret_access_key"] == ("…", "environment variable AWS_SECRET_ACCESS_KEY")
+    assert settings["security_token"] == ("…", "environment variable AWS_SESSION_TOKEN")
+
+
 def test_show_masks_secrets(shell: Shell, config_path: Path) -> None:
     """This applies to keys, tokens, passwords in URLs, and headers that contain secrets."""
     config_path.write_text(

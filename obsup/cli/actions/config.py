@@ -26,7 +26,13 @@ from obsup.dialects.objects.secret_names import names_secret
 from obsup.dialects.registry import STORES, VENDORS
 from obsup.engine.job.option_values import connect_options
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
-from obsup.local.config.credentials import CredentialSettings, find_chain, find_credentials
+from obsup.local.config.credentials import (
+    OWN_VARIABLES,
+    CredentialSettings,
+    find_chain,
+    find_credentials,
+    variable_origin,
+)
 from obsup.local.config.file import MAX_BYTES, Config, Profile, load_config
 from obsup.local.config.saved_table import changed_text, table_lines
 from obsup.local.files.content import read_content
@@ -300,10 +306,16 @@ def _credentials(upload: click.Context, provider: str) -> Iterator[EffectiveSett
         origin = f"{helper}, which is run when needed" if helper else "not found"
         yield EffectiveSetting("credentials", MASK if helper else None, origin)
         return
+    secret = token = found.origin
+    for names in (*OWN_VARIABLES, *VENDORS[provider].credential_variables):
+        if found.origin == variable_origin(names.access):  # the others have variables of their own
+            secret = variable_origin(names.secret)
+            token = variable_origin(next((one for one in names.tokens if os.environ.get(one)), ""))
+            break
     yield EffectiveSetting("access_key_id", f"{found.access_key[:4]}{MASK}", found.origin)
-    yield EffectiveSetting("secret_access_key", MASK, found.origin)
+    yield EffectiveSetting("secret_access_key", MASK, secret)
     if found.token is not None:
-        yield EffectiveSetting("security_token", MASK, found.origin)
+        yield EffectiveSetting("security_token", MASK, token)
 
 
 def _helper(profile: Profile | None) -> str | None:

@@ -129,6 +129,11 @@ def open_credentials(
     return CredentialSource(lambda: find_credentials(settings, environ=environ, home=home), clock)
 
 
+def variable_origin(name: str) -> str:
+    """Return the origin of what the environment variable *name* contains."""
+    return f"environment variable {name}"
+
+
 def find_credentials(
     settings: CredentialSettings, *, environ: Mapping[str, str], home: Path | None, may_ask: bool = True
 ) -> FoundCredentials:
@@ -142,7 +147,7 @@ def find_credentials(
     """
     variables = (*OWN_VARIABLES, *find_vendor(settings.provider).credential_variables)
     for names in variables:
-        found = pair_keys(environ, names=names, origin=f"environment variable {names.access}")
+        found = pair_keys(environ, names=names, origin=variable_origin(names.access))
         if found is not None:
             return FoundCredentials(found)
     return _find_in_files(settings, variables, environ=environ, home=home, may_ask=may_ask)
