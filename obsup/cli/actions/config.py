@@ -308,7 +308,7 @@ def _credentials(upload: click.Context, provider: str) -> Iterator[EffectiveSett
         return
     secret = token = found.origin
     for names in (*OWN_VARIABLES, *VENDORS[provider].credential_variables):
-        if found.origin == variable_origin(names.access):  # the others have variables of their own
+        if found.origin == variable_origin(names.access):  # each has its own variable
             secret = variable_origin(names.secret)
             token = variable_origin(next((one for one in names.tokens if os.environ.get(one)), ""))
             break

@@ -54,11 +54,16 @@ def find_listed(store: ObjectStore, target: Target) -> ObjectInfo | None:
 
     None if it is not listed. A list may be older than the object (Swift). Raises as ``ObjectStore.list_objects``.
     """
-    page = store.list_objects(target.bucket, target.key, "")
-    listed = next((one for one in page.objects if one.key == target.key), None)
-    if listed is None:
-        return None
-    return ObjectInfo(listed.size, listed.etag, {}, last_modified=listed.last_modified)
+    marker: str | None = ""
+    while marker is not None:
+        page = store.list_objects(target.bucket, target.key, marker)
+        listed = next((one for one in page.objects if one.key == target.key), None)
+        if listed is not None:
+            return ObjectInfo(listed.size, listed.etag, {}, last_modified=listed.last_modified)
+        keys = [one.key for one in page.objects]
+        # In the order of bytes, the key comes before all that begin with it. Storj and SeaweedFS have another order.
+        marker = None if keys and keys == sorted(keys) else page.marker
+    return None
 
 
 def object_exists(
