@@ -296,6 +296,7 @@ def test_invalid_options_fail_before_anything_is_read(
 def test_settings_for_files_in_the_environment_do_not_apply_to_a_stream(bash: Bash, sandbox: Sandbox) -> None:
     """They are meant for other uploads; only options on the command line are errors."""
     settings = "OBSUP_SKIP_IDENTICAL=1 OBSUP_VERIFY_SOURCE=1 OBSUP_ON_CHANGE=resend OBSUP_RECURSIVE=1 OBSUP_EXCLUDE=x"
+    settings += " OBSUP_PARTS=3 OBSUP_EXECUTOR=processes OBSUP_PRESIGN=1"
     outcome = bash.run(f"printf pipe | {settings} obsup upload - bucket/key")
     assert (outcome.code, outcome.err) == (0, "")
     assert sandbox.object_path("bucket", "key").read_bytes() == b"pipe"

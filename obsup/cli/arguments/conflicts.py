@@ -32,6 +32,12 @@ def check_stream(values: dict[str, Any]) -> None:
     leave_out(values, ["on_change"], "applies to a file that changes; a stream is read only once")
     leave_out(values, ["skip_identical"], "needs the content before it is sent, which a stream does not have")
     leave_out(values, ["presign"], "applies to remote workers; the parts of a stream are sent from here")
+    # Given as options, the stream rejects these; as defaults, they are meant for files. The other ranks of an MPI job
+    # must not read the stream, too.
+    if not is_given(values, "parts"):
+        values["parts"] = None
+    if values["executor"].startswith(("processes", "dask:")) and not is_given(values, "executor"):
+        values["executor"] = _UNSET["executor"]
 
 
 def leave_out_many(values: dict[str, Any]) -> None:
