@@ -467,3 +467,19 @@ def test_copies_whose_version_cannot_be_recorded_are_refused(
     assert refused.code == 73, refused.err
     assert "which version of the object was copied" in refused.err
     assert "copy" not in [one.operation for one in sandbox.requests]
+
+
+@pytest.mark.usefixtures("source")
+def test_an_upload_continues_after_parts_of_this_machine_that_are_not_recorded(
+    shell: Shell, sandbox: Sandbox
+) -> None:
+    """They were those of another machine that is at work, and the upload ended with 75."""
+    upload_id = shell.run("init", "bigfile", "bucket/key", "--part-size", "200K").out.strip()
+    (checkpoint,) = shell.folder.glob("*.obsup.json")
+    os.utime(checkpoint, (1_000_000_000, 1_000_000_000))
+    data = (shell.folder / "bigfile").read_bytes()
+    sent = piped(shell, data[:204_800], "--upload-id", upload_id, "--part-number", "1")
+    assert sent.returncode == 0, sent.stderr
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--part-size", "200K")
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == data

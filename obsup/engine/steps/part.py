@@ -28,7 +28,7 @@ from obsup.local.source.identity import (
 )
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
-from obsup.local.state import copied_parts
+from obsup.local.state import copied_parts, started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
 from obsup.units import counted, exact_size, format_size
@@ -161,7 +161,10 @@ def locked_part(context: UploadContext, upload: Upload, number: int) -> Iterator
     """
     require_encryption(context)
     with context.lock(shared=True), context.lock(part=(upload.upload_id, number)):
-        yield
+        try:
+            yield
+        finally:
+            started_uploads.touch_checkpoint(upload)  # it may not record the part
 
 
 def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:

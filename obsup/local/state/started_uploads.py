@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -91,6 +92,14 @@ def finish(started: StartedUpload, *, time_s: Callable[[], float] = time.time) -
 def find(upload: Upload) -> StartedUpload | None:
     """Return the record of an open upload, by its target and upload id."""
     return _read(_open_path(upload))
+
+
+def touch_checkpoint(upload: Upload) -> None:
+    """Update the time of the checkpoint of *upload*, which shows until when this machine sent parts of it."""
+    started = find(upload)
+    if started is not None and started.checkpoint is not None:
+        with contextlib.suppress(OSError):
+            os.utime(started.checkpoint)
 
 
 def find_own(upload: Upload, source: str, options_digest: str) -> Upload | None:
