@@ -193,10 +193,10 @@ class UploadCycle:
         encryption = next((one.stored.sse_kms for one in self._sent_parts if one.stored.sse_kms), None)
         why = f"the bucket encrypts ({encryption})" if encryption else "the ETags are not MD5 digests"
         check = run_check("verification", partial(self._check_content_md5, upload))
+        if check.error is not None:
+            return check  # the ETags may be digests of damaged parts
         by_mark = "an object is verified by its upload id or token, and its size"
-        return replace(
-            check, detail=f"no digest: {why}; {check.detail if check.error is not None else by_mark}"
-        )
+        return replace(check, detail=f"no digest: {why}; {by_mark}")
 
     def _check_content_md5(self, upload: Upload) -> str:
         """Raise DataMismatch if an upload would: if a part was damaged, or if nothing shows what the store received."""
