@@ -108,7 +108,7 @@ class ProgressTally:
         if isinstance(event, Begun):
             # Repeated if the source changed: the parts that this run has stored are then counted as resumed. Those that
             # were in flight at that time are among them, and have no other event.
-            if not self._is_started:
+            if not (self.sent_parts or self._in_flight):  # a stream learns later what is stored
                 self._resumed_at_start = (event.resumed_parts, event.resumed)
             parts, size = self._resumed_at_start
             self._sent_earlier = (
