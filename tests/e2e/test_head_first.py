@@ -63,17 +63,24 @@ def test_a_token_that_has_expired(
     assert len((shell.folder / "calls").read_text()) == 2
 
 
-@pytest.mark.parametrize("command", COMMANDS[:2], ids=" ".join)
+@pytest.mark.parametrize(
+    ("command", "code", "text"),
+    [
+        (COMMANDS[0], 77, "403"),
+        (COMMANDS[1], 0, "HeadObject is not permitted: existing objects are not compared, but sent again"),
+    ],
+    ids=["verify", "upload"],
+)
 def test_a_store_that_permits_only_get(
-    command: tuple[str, ...], sandbox: Sandbox, shell: Shell, make_file: MakeFile
+    command: tuple[str, ...], code: int, text: str, sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """The refusal of HEAD remains, and no object is downloaded."""
+    """The refusal of HEAD remains, no object is downloaded, and upload --skip-identical sends the file again."""
     source = make_file(1000)
     assert shell.run("upload", "bigfile", "bucket/key", *S3).code == 0
     sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
     outcome = shell.run(*command, *S3)
-    assert outcome.code == 77, outcome.err
-    assert "403" in outcome.err
+    assert outcome.code == code, outcome.err
+    assert text in outcome.err
     gets = [record for record in sandbox.requests if record.method == "GET"]
     assert all(dict(record.headers).get("Range") == "bytes=0-0" for record in gets)
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

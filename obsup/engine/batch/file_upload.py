@@ -178,7 +178,7 @@ class FileUploader:
         context, tally = self._context, ProgressTally(None, observe)
         return Uploader(
             context.connection.observed_by(tally),
-            self._request_for(pending.file, is_compared=pending.decision == "compare"),
+            self._request_for(pending.file, skip_identical=pending.decision == "compare"),
             tally=tally,
             stop=context.stop,
             limit=context.limit,
@@ -187,7 +187,7 @@ class FileUploader:
             on_complete=on_complete,
         )
 
-    def _request_for(self, file: FoundFile, *, is_compared: bool) -> UploadRequest:
+    def _request_for(self, file: FoundFile, *, skip_identical: bool) -> UploadRequest:
         shared = self._shared
         source, target = Path(file.path), shared.prefix.below(file.name)
         folder = shared.checkpoint_folder
@@ -197,8 +197,7 @@ class FileUploader:
             target=target,
             checkpoint=default_path(source, target, folder) if folder is not None else None,
             part_size=None if shared.fits_one_request(file.stat.size) else shared.template.part_size,
-            skip_identical=is_compared and shared.template.skip_identical,
-            skip_if_shown=is_compared,
+            skip_identical=skip_identical,
             link_free=file.link_free,
         )
 

@@ -35,11 +35,11 @@ class UploadRequest(Value):
     ``jobs`` parts are in flight at once; ``auto`` starts with 5 and grows to 32 while throughput grows. ``checkpoint``
     is the path of the checkpoint, None for the default path; ``keep_checkpoint`` False keeps none. ``presign``: remote
     workers get presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``:
-    abort the upload of a stream if it fails. ``skip_identical``: send nothing if the object has this content already;
-    ``skip_if_shown``: the same, but send the source without the permission to look. ``strict_options``: fail if
-    HeadObject does not show an option of the object as requested. ``receipt`` is the path of the receipt. ``download``:
-    compare the bytes of the object if nothing else can be compared. ``encrypted_by_customer``: every request has an
-    SSE-C key. ``link_free``: how many names at the end of the path of ``source`` must not be symbolic links.
+    abort the upload of a stream if it fails. ``skip_identical``: send nothing if the object has this content already.
+    ``strict_options``: fail if HeadObject does not show an option of the object as requested. ``receipt`` is the path
+    of the receipt. ``download``: compare the bytes of the object if nothing else can be compared.
+    ``encrypted_by_customer``: every request has an SSE-C key. ``link_free``: how many names at the end of the path of
+    ``source`` must not be symbolic links.
     """
 
     source: Path
@@ -64,7 +64,6 @@ class UploadRequest(Value):
     expect: Expectation = field(default_factory=Expectation)
     abort_on_failure: bool = False
     skip_identical: bool = False
-    skip_if_shown: bool = False
     strict_options: bool = False
     receipt: Path | None = None
     download: bool = False

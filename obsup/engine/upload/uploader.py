@@ -151,8 +151,7 @@ class Uploader:
         was_completed = self._before_waiting is not None and checkpoint is None and not self._request.restart
         if was_completed and self._before_waiting is not None:
             self._context = replace(self._context, since_s=self._before_waiting.created)
-        request = self._request
-        may_be_identical = request.skip_identical or request.skip_if_shown or was_completed
+        may_be_identical = self._request.skip_identical or was_completed
         may_be_unlocked = checkpoint is None and not self._request.restart and locks_later(self._context)
         if may_be_identical or may_be_unlocked:
             from obsup.engine.verify.earlier_object import find_identical

@@ -86,16 +86,14 @@ def find_identical(
 
     None if that cannot be shown. A note names options that HeadObject does not return; with --strict-options they
     must be shown, too. A retention that can be set after the upload is set. *only_unlocked*: look for the object of a
-    run that failed to do that; it must show all options. Without HeadObject nothing can be
-    shown, which is noted, or raised if the request has ``skip_identical``.
+    run that failed to do that; it must show all options. Without the permission for HeadObject nothing can be shown,
+    which is noted.
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
     try:
         info = find_readable(context.store, context.request.target)
     except UNAVAILABLE:
-        if context.request.skip_identical:
-            raise
         if not only_unlocked:
             context.note_once(_NOT_COMPARED)
         return None
