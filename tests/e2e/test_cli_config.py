@@ -179,6 +179,7 @@ def test_show_fails_if_upload_fails(shell: Shell, config_path: Path) -> None:
         ("region", "eu de", ""),
         ("max_time", "0s", "1h"),
         ("ca_bundle", "missing", ""),
+        ("client_cert", "missing", ""),
         ("header", "no-value", ""),
         ("part_size", "1K", "100K"),
         ("acl", "nobody", ""),
@@ -198,6 +199,7 @@ def test_an_invalid_setting_is_named_where_it_is(
     for place, outcome in places.items():
         assert outcome.code == 78, outcome.err
         assert f"Next:  Correct {place}{more}, then run: obsup upload bigfile bucket/key\n" in outcome.err
+        assert f"Why:   --{key.replace('_', '-')}" not in outcome.err, outcome.err
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_REGION"])

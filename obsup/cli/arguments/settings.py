@@ -6,6 +6,7 @@ Every command uses it, and ``config show`` prints what it returns for ``upload``
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -101,7 +102,8 @@ def at_its_place(error: ObsupError) -> ObsupError:
     if not place or step is None:
         return error
     example = f", for example to {step.add[1]}" if len(step.add) > 1 else ""
-    return BadConfiguration(error.what, error.why, run_again(f"correct {place}{example}"))
+    why = re.sub(rf"{step.option}(?![\w-])", lambda _: place, error.why)
+    return BadConfiguration(error.what, why, run_again(f"correct {place}{example}"))
 
 
 def invalid_setting(error: click.BadParameter, ctx: click.Context) -> BadConfiguration | None:
