@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.listener import Listener
 from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.doubles.scripted_server import ScriptedServer, response
 from tests.support.forked_commands import ForkedCommands
@@ -157,6 +158,13 @@ class World:
         reply = response(int(status))
         server = self.relays.enter_context(ScriptedServer(lambda _: reply, tunnel=reply))
         self.environment["OBSUP_PROXY"] = server.endpoint
+
+    def do_banner(self, line: str) -> None:
+        """Start a server that sends this line first; OTHER is its URL."""
+        server = Listener(lambda connection: connection.sendall(f"{line}\r\n".encode()))
+        server.start()
+        self.relays.callback(server.stop)
+        self.environment["OTHER"] = f"http://{server.address}"
 
     def do_start(self, line: str) -> None:
         """Start ``obsup LINE`` in a process of its own, and return when its upload is open."""

@@ -9,6 +9,7 @@ NETWORK = {
     "certificate": "the server's certificate is invalid",
     "no-tls": "the server does not use TLS",
     "needs-tls": "the server uses TLS, and closes the first connection",
+    "protocol": "the server uses another protocol, such as SSH",
     "alert": "the server rejects the TLS of the client",
     "proxy-certificate": "the proxy's certificate is invalid",
     "proxy-no-tls": "the proxy does not use TLS",

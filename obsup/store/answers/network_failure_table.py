@@ -38,6 +38,13 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         kind="no-tls",
     ),
     rule(Action.FAIL, BadConfiguration, _NEEDS_TLS, _USE_HTTPS, kind="needs-tls"),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The endpoint has the host or the port of another server",
+        run_again("correct --endpoint, or what sets it ('obsup config show' names it)", option="--endpoint"),
+        kind="protocol",
+    ),
     rule(Action.FAIL, BadConfiguration, _CLIENT_CERTIFICATE, _USE_CERTIFICATE, kind="alert"),
     rule(
         Action.FAIL,

@@ -102,7 +102,7 @@ def network_error(
         error = UnknownProtocol if kind in _UNANSWERED_KINDS else NetworkError
         return error("proxy", f"no connection through the proxy: {detail}", sent=False)
     is_closed = kind == "reset" and any(isinstance(cause, ConnectionError) for cause in causes)
-    error = UnknownProtocol if is_closed else NetworkError
+    error = UnknownProtocol if is_closed or kind == "no-tls" else NetworkError
     return error(kind, f"{detail}; the request went to the proxy {place}" if by_proxy else detail, sent)
 
 

@@ -22,8 +22,18 @@ from obsup.value import Value
 SOCKS_PORT = 1080
 # The protocol of the proxy whose URL has this scheme; all others are SOCKS.
 _PROTOCOLS = {"http": "HTTP", "https": "TLS"}
-# The beginning of a request in each protocol, and that of any answer to it.
-_GREETINGS = (("SOCKS", b"\x05\x01\x00", b"\x05"), ("HTTP", b"GET / HTTP/1.0\r\n\r\n", b"HTTP/"))
+# The beginning of a request in each of these protocols.
+_GREETINGS = (("SOCKS", b"\x05\x01\x00"), ("HTTP", b"GET / HTTP/1.0\r\n\r\n"))
+# The beginning of any answer, or of what a server sends first. More than one protocol may begin so.
+_FIRST_BYTES = (
+    (b"\x05", "SOCKS"),
+    (b"HTTP/", "HTTP"),
+    (b"SSH-", "SSH"),
+    (b"220", "SMTP or FTP"),
+    (b"+OK", "POP3"),
+    (b"* OK", "IMAP"),
+    (b"RFB ", "VNC"),
+)
 
 
 class Encryption(Value):
@@ -81,9 +91,7 @@ def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -
 
     It is another one if the proxy answers to another protocol than that of its URL, and *error* itself otherwise.
     """
-    url = proxy if "://" in proxy else f"http://{proxy}"
-    wanted = _PROTOCOLS.get(urlsplit(url).scheme, "SOCKS")
-    found = _other_protocol(url, wanted, timeout_s)
+    wanted, found = _find_protocol(proxy if "://" in proxy else f"http://{proxy}", timeout_s)
     if not found and error.kind != "proxy-protocol":
         return error
     detail = (
@@ -92,16 +100,28 @@ def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -
     return NetworkError("proxy-protocol", detail, sent=False)
 
 
-def _other_protocol(url: str, wanted: str, timeout_s: float) -> str:
-    """Return which protocol, other than *wanted*, the server at *url* answers to; "" for an unknown one."""
-    if wanted != "TLS" and uses_tls(
-        url, timeout_s
-    ):  # first: such servers answer to HTTP as well, with an error
-        return "TLS"
-    others = (one for one in _GREETINGS if one[0] != wanted)
-    return next(
-        (name for name, hello, start in others if _answer(url, hello, timeout_s).startswith(start)), ""
-    )
+def check_protocol_of_store(url: str, error: NetworkError, timeout_s: float) -> NetworkError:
+    """Return the error for the store at *url*, if its first connection failed with *error*.
+
+    It is another one if the server shows that it uses another protocol, and *error* itself otherwise.
+    """
+    wanted, found = _find_protocol(url, timeout_s)
+    if found == "TLS":
+        return NetworkError("needs-tls", "the server uses TLS, and closed the connection", sent=False)
+    if found in ("", "HTTP"):
+        return error
+    return NetworkError("protocol", f"the server does not use {wanted}, but {found}", sent=False)
+
+
+def _find_protocol(url: str, timeout_s: float) -> tuple[str, str]:
+    """Return the protocol that *url* names, and which other one its server answers to; "" for an unknown one."""
+    wanted = _PROTOCOLS.get(urlsplit(url).scheme, "SOCKS")
+    # First TLS: such servers answer to HTTP as well, with an error.
+    if wanted != "TLS" and uses_tls(url, timeout_s):
+        return wanted, "TLS"
+    answers = (_answer(url, hello, timeout_s) for name, hello in _GREETINGS if name != wanted)
+    known = (name for answer in answers for start, name in _FIRST_BYTES if answer.startswith(start))
+    return wanted, next((name for name in known if name != wanted), "")
 
 
 def _answer(url: str, request: bytes, timeout_s: float) -> bytes:

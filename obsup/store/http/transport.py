@@ -139,20 +139,18 @@ class Transport:
 
     def _explained(self, error: NetworkError, host: _Host) -> NetworkError:
         """Return *error*, or that of a first server which uses another protocol than obsup, as far as it shows."""
-        is_plain = host.is_forwarded or host.url.startswith("http:")
+        is_plain = host.is_forwarded or host.url.startswith("http:") or error.kind == "no-tls"
         is_of_server = error.kind.startswith("proxy") if host.is_tunneled else is_plain
         if not (is_of_server and self._may_be_wrong and isinstance(error, UnknownProtocol)):
             return error
         # Imported here because few runs need it.
-        from obsup.store.http.probe import check_protocol_of_proxy, uses_tls
+        from obsup.store.http.probe import check_protocol_of_proxy, check_protocol_of_store
 
-        self._may_be_wrong = False
         timeout_s = limited(min(self._settings.connect_timeout_s, PROBE_TIMEOUT_S))
-        if host.through is not None:
-            return check_protocol_of_proxy(host.url, error, timeout_s)
-        if uses_tls(host.url, timeout_s):
-            return NetworkError("needs-tls", "the server uses TLS, and closed the connection", sent=False)
-        return error
+        check = check_protocol_of_store if host.through is None else check_protocol_of_proxy
+        found = check(host.url, error, timeout_s)
+        self._may_be_wrong = self._may_be_wrong and found is not error
+        return found
 
     def _check_first(self, response: Response, host: _Host) -> None:
         """Raise NetworkError if the first *response* is that of a proxy that expects TLS."""

@@ -34,6 +34,12 @@ CASES = (
     _case("no-tls", 78, "export OBSUP_ENDPOINT=https://127.0.0.1:$PORT"),
     _case("needs-tls", 78, "export OBSUP_ENDPOINT=http://127.0.0.1:$PORT", tls="https"),
     _case(
+        "protocol",
+        78,
+        "banner SSH-2.0-OpenSSH_9.2; unset OBSUP_ENDPOINT; export AWS_ENDPOINT_URL=$OTHER; export AWS_REGION=eu-test-1",
+        command="obsup uploads s3://bucket",
+    ),
+    _case(
         "plain http request",
         78,
         "answer uploads 400 InvalidRequest The plain HTTP request was sent to HTTPS port",

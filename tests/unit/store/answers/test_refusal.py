@@ -308,6 +308,7 @@ def test_other_codes_for_an_unsupported_signature(code: str) -> None:
         ("tunnel", F, BadConfiguration),
         ("no-tls", F, BadConfiguration),
         ("needs-tls", F, BadConfiguration),
+        ("protocol", F, BadConfiguration),
         ("proxy-certificate", F, BadConfiguration),
         ("proxy-no-tls", F, BadConfiguration),
         ("proxy-alert", F, BadConfiguration),

@@ -93,6 +93,13 @@ def send(
     )
 
 
+def error_of(transport: Transport, endpoint: str) -> NetworkError:
+    """Return the error of a request."""
+    with pytest.raises(NetworkError) as caught:
+        send(transport, endpoint)
+    return caught.value
+
+
 @pytest.mark.parametrize(("key", "target"), KEYS)
 def test_a_key_is_sent_byte_by_byte(open_transport: Open, key: str, target: str) -> None:
     """requests and urllib3 would change some of these keys to those of other objects."""
@@ -757,10 +764,16 @@ def test_a_port_with_tls_that_closes_the_connection_is_not_a_network_failure(
     assert caught.value.kind == "reset"
 
 
-def ssh_server(connection: socket.socket) -> None:
-    with connection, suppress(OSError):
-        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-        connection.recv(4096)
+def speaks_first(banner: bytes) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(banner)
+            connection.recv(4096)
+
+    return serve
+
+
+ssh_server = speaks_first(b"SSH-2.0-OpenSSH_9.2\r\n")
 
 
 def socks_server(connection: socket.socket) -> None:
@@ -769,8 +782,47 @@ def socks_server(connection: socket.socket) -> None:
             connection.sendall(b"\x05\xff")
 
 
+@pytest.mark.parametrize(
+    ("server", "used"),
+    [
+        (ssh_server, "SSH"),
+        (socks_server, "SOCKS"),
+        (speaks_first(b"220 mail.example ESMTP\r\n"), "SMTP or FTP"),
+        (speaks_first(b"+OK ready\r\n"), "POP3"),
+        (speaks_first(b"* OK IMAP4rev1\r\n"), "IMAP"),
+        (speaks_first(b"RFB 003.008\n"), "VNC"),
+    ],
+)
+def test_an_endpoint_that_is_another_server(
+    server: Callable[[socket.socket], None], used: str, open_transport: Open
+) -> None:
+    """Every error names it, until a server has responded once."""
+    listener = Listener(server)
+    listener.start()
+    transport = open_transport()
+    with ScriptedServer(ok) as store:
+        send(transport, store.endpoint)
+    unused = open_transport()
+    found = [error_of(one, f"http://{listener.address}") for one in (unused, unused, transport)]
+    listener.stop()
+    assert [one.kind for one in found] == ["protocol", "protocol", "reset"]
+    assert found[0].detail == f"the server does not use HTTP, but {used}"
+
+
+def test_an_endpoint_with_https_that_is_another_server(open_transport: Open) -> None:
+    """To write http:// would not help."""
+    listener = Listener(ssh_server)
+    listener.start()
+    error = error_of(open_transport(), f"https://{listener.address}")
+    listener.stop()
+    assert (error.kind, error.detail) == ("protocol", "the server does not use TLS, but SSH")
+
+
 @pytest.mark.parametrize("store", ["http://store.invalid", "https://store.invalid"])
-@pytest.mark.parametrize(("server", "used"), [(ssh_server, ""), (socks_server, ", but SOCKS")])
+@pytest.mark.parametrize(
+    ("server", "used"),
+    [(ssh_server, ", but SSH"), (socks_server, ", but SOCKS"), (speaks_first(b"welcome\r\n"), "")],
+)
 def test_a_proxy_that_does_not_use_http(
     server: Callable[[socket.socket], None],
     used: str,
