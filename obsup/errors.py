@@ -230,7 +230,8 @@ class Refusal(NamedTuple):
     ``is_assumed``: the default provider's protocol was used, and nothing has shown yet that the store has it.
     ``phrase``: the store returned no code, and HTTP names the status so; ``code`` is then the same, in one word.
     ``is_page``: the response is a web page without a request id, so it is not the store's. ``credentials``: the origin
-    of those that signed the request.
+    of those that signed the request. ``sent_headers`` are the names, in lower case, of the headers of the request that
+    describe the object.
     """
 
     operation: str
@@ -250,6 +251,7 @@ class Refusal(NamedTuple):
     is_page: bool = False
     credentials: str = ""
     phrase: str | None = None
+    sent_headers: frozenset[str] = frozenset()
 
     @property
     def answer(self) -> str:

@@ -136,7 +136,7 @@ ENCRYPTION = group(
         "--sse-c-key-file",
         FILE,
         "File with the customer key of the object (SSE-C; raw, hex or Base64).",
-        commands=(*INIT, "part", "complete", "verify"),
+        commands=(*INIT, "part", "parts", "complete", "verify"),
         header="sse_c",
     ),
 )

@@ -133,6 +133,7 @@ class SignedExchange:
             clock_ahead_s=self._clock.ahead_s(refusal.date),
             is_assumed=self._is_assumed,
             credentials=self._credentials.current().origin,
+            sent_headers=frozenset(name.lower() for name in request.headers),
         )
         # Some stores return NoSuchKey for an unknown upload. For a copy it means that the source does not exist.
         is_unknown_upload = request.operation != "UploadPartCopy" and "uploadId" in dict(request.query)

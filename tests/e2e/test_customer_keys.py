@@ -168,6 +168,43 @@ def test_options_of_a_copy_need_a_copy_source(
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize("provider", ["obs", "s3"])
+def test_a_wrong_customer_key_is_named(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, provider: str
+) -> None:
+    """None for an encrypted object, another one, and one for an object that is not encrypted."""
+    source, key, other = make_file(1000), make_file(32, "key"), make_file(33, "other")
+    other.write_bytes(KEY)
+    for path in (key, other):
+        path.chmod(0o600)
+    place = ("--provider", provider, "--region", "eu-test-1")
+    assert inside.run("upload", source, "bucket/secret", *place, "--sse-c-key-file", key).code == 0
+    assert inside.run("upload", source, "bucket/plain", *place).code == 0
+    for name, given, code in (("secret", None, 69), ("secret", other, 77), ("plain", key, 69)):
+        words = ("--sse-c-key-file", str(given)) if given else ()
+        outcome = inside.run("verify", source, f"bucket/{name}", *place, *words)
+        assert outcome.code == code, outcome.err
+        assert "--sse-c-key-file" in outcome.err.partition("Next:")[2].rpartition(", then run")[0], (
+            outcome.err
+        )
+
+
+def test_parts_are_listed_with_the_customer_key(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """S3 requires it if the upload has checksums."""
+    source, key = make_file(1000), make_file(0, "key")
+    key.write_bytes(KEY)
+    key.chmod(0o600)
+    place = ("--provider", "s3", "--region", "eu-test-1", "--sse-c-key-file", str(key))
+    upload_id = inside.run("init", source, "bucket/key", *place).out.strip()
+    sandbox.add_fault("error=400:InvalidRequest,op=parts,times=1")
+    listed = inside.run("parts", "bucket/key", "--upload-id", upload_id, *place)
+    assert listed.code == 0, listed.err
+    lists = [request.headers for request in sandbox.requests if request.operation == "parts"]
+    assert any(name.lower().endswith(ALGORITHM_HEADER) for headers in lists for name, _ in headers)
+
+
 def test_oss_has_no_key_for_a_copy(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Nothing is sent."""
     make_file(32, "old.key").chmod(0o600)

@@ -151,9 +151,9 @@ def test_etags_under_sse_kms_and_sse_c_are_not_md5(sandbox: Sandbox, client: Cli
     assert managed.etag == plain
 
 
-@pytest.mark.parametrize(("dialect", "prefix", "refused"), [("obs", "x-obs-", 403), ("aws2", "x-amz-", 400)])
+@pytest.mark.parametrize(("dialect", "prefix"), [("obs", "x-obs-"), ("aws2", "x-amz-")])
 def test_the_customers_key_is_wanted_again_and_again(
-    sandbox: Sandbox, connect: Callable[..., Client], dialect: str, prefix: str, refused: int
+    sandbox: Sandbox, connect: Callable[..., Client], dialect: str, prefix: str
 ) -> None:
     client = connect(sandbox, dialect)
     right, wrong = customer_key(prefix), customer_key(prefix, b"w" * 32)
@@ -167,7 +167,8 @@ def test_the_customers_key_is_wanted_again_and_again(
     )
     assert client.complete("key", upload_id, {1: reply.etag}).status == 200
     assert client.send("HEAD", "key").status == 400
-    assert client.send("HEAD", "key", headers=wrong).status == refused
+    assert client.send("HEAD", "key", headers=wrong).status == 403
+    assert client.send("GET", "key", headers=wrong).code == "AccessDenied"
     assert client.send("GET", "key", headers=right).body == b"x"
     other = client.initiate("other")
     assert client.part("other", other, 1, b"x", right).code == "InvalidRequest"

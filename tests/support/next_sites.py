@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2] / "obsup"
-_TABLES = ("failure_table", "network_failure_table")
+_TABLES = ("failure_table", "network_failure_table", "protection_failure_table")
 _STEPS = ("run_again", "NextStep", "Noted", "note")
 _MIN_TEXT = 5
 

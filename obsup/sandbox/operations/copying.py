@@ -83,7 +83,7 @@ def _source(call: Call) -> StoredObject:
     if not call.disk.has_bucket(decode(bucket)):
         raise Refused(404, "NoSuchBucket", "The specified bucket does not exist")
     source = find_object(call, decode(bucket), decode(key))
-    check_customer_key(source, call.customer_key(of="copy-source-"), call.vendor)
+    check_customer_key(source, call.customer_key(of="copy-source-"))
     check_copy_source(call, source)
     return source
 

@@ -16,7 +16,7 @@ def attributes(call: Call) -> Response:
     if not listed or call.vendor.name != "s3":
         raise Refused(400, "InvalidArgument", "The header x-amz-object-attributes is missing.")
     stored = find_object(call, call.bucket, call.key)
-    check_customer_key(stored, call.customer_key(), call.vendor)
+    check_customer_key(stored, call.customer_key())
     visible = checksums.shown(call, stored.checksums, len(stored.parts) or None)
     kinds = checksums.type_header(visible).values()
     known: dict[str, Child] = {

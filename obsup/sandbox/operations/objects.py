@@ -17,7 +17,6 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import STANDARD_HEADERS, Attributes, is_etag_opaque
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.names import check_key
-from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.body import BLOCK, receive
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.response import Response, http_date, quoted_etag
@@ -87,7 +86,7 @@ def _select(call: Call, stored: StoredObject) -> tuple[Response, range]:
     Raises Refused: 412 PreconditionFailed, 416 InvalidRange, 400 InvalidPart.
     """
     part = _part_span(call, stored)
-    check_customer_key(stored, call.customer_key(), call.vendor)
+    check_customer_key(stored, call.customer_key())
     if call.vendor.name == "s3" and call.request.has_header("x-amz-server-side-encryption"):
         message = "The encryption of an object cannot be selected when it is read."
         raise Refused(400, "InvalidArgument", message)
@@ -205,7 +204,7 @@ def _put_response(call: Call, stored: StoredObject) -> Response:
     return Response(headers=headers)
 
 
-def check_customer_key(stored: StoredObject, sent: str, vendor: Vendor) -> None:
+def check_customer_key(stored: StoredObject, sent: str) -> None:
     """Raise Refused unless *sent*, the MD5 of an SSE-C key or nothing, is that of the object's key."""
     wanted = stored.attributes.customer_key_md5
     if wanted and not sent:
@@ -218,8 +217,11 @@ def check_customer_key(stored: StoredObject, sent: str, vendor: Vendor) -> None:
         message = "The encryption parameters are not applicable to this object."
         raise Refused(400, "InvalidRequest", message)
     if sent != wanted:
-        status, code = (400, "InvalidRequest") if vendor.name == "s3" else (403, "AccessDenied")
-        raise Refused(status, code, "The encryption key is not the one of this object.")
+        message = (
+            "Requests specifying Server Side Encryption with Customer provided keys "
+            "must provide the correct secret key."
+        )
+        raise Refused(403, "AccessDenied", message)
 
 
 def read_span(call: Call, stored: StoredObject, span: range) -> Iterator[bytes]:

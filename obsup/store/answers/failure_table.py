@@ -30,6 +30,7 @@ from obsup.errors import (
 )
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 from obsup.store.answers.network_failure_table import NETWORK_RULES
+from obsup.store.answers.protection_failure_table import PROTECTION_RULES
 from obsup.store.answers.server_clock import describe_difference
 from obsup.text import printable
 from obsup.vendor_names import COMPATIBLE_PROVIDER, DEFAULT_PROVIDER
@@ -48,8 +49,6 @@ _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
 _EXISTS = "The object exists and must not be replaced"
 _OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
-_LOCKED = "The object is locked, by a retention or a legal hold, and cannot be replaced until that ends"
-_AFTER_LOCK = run_again("choose another key, or wait until the lock ends")
 _PART_LIMIT = re.compile(r"between 1 and ([0-9]{1,5})\b")
 _CONFLICT = "The store reported a conflict for longer than --retry-for"
 _REJECTED = "The store rejected the request permanently"
@@ -217,20 +216,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         code="EntityTooSmall",
     ),
     # Missing, existing or forbidden things.
-    rule(
-        Action.FAIL,
-        Refused,
-        "The bucket does not have Object Lock (OBS: WORM), so that its objects cannot be locked",
-        run_again("enable it, or leave out the lock", drop=("--retention", "--retain-until", "--legal-hold")),
-        # Amazon S3; MinIO and moto; Ceph.
-        phrases=(
-            "bucket is missing object lock configuration",
-            "bucket is missing objectlockconfiguration",
-            "bucket object lock not configured",
-        ),
-    ),
-    rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, phrases=("by object lock",)),  # Amazon S3, AccessDenied
-    rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, code="FileImmutable"),  # Alibaba OSS
+    *PROTECTION_RULES,
     rule(
         Action.FAIL,
         Refused,
@@ -263,6 +249,14 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("check --endpoint and the proxies"),
         status="403",
         is_page=True,
+    ),
+    rule(
+        Action.RELOAD_CREDENTIALS,
+        NotPermitted,
+        "The credentials lack the permission, the customer key (SSE-C) is another one, or the bucket blocks SSE-C",
+        run_again("check --sse-c-key-file, or request the permission"),
+        status="403",
+        sent_header="-customer-key",  # Amazon S3: another key for an object, or BlockedEncryptionTypes
     ),
     rule(
         Action.RELOAD_CREDENTIALS,

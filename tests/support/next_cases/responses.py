@@ -7,6 +7,8 @@ from typing import Any
 from tests.support.next_lines import Case
 
 _TABLE = "store/answers/failure_table"
+_PROTECTION = "store/answers/protection_failure_table"
+_KEY = "head -c 32 /dev/urandom > k1; chmod 600 k1"
 _PARTS = "obsup upload bigfile bucket/key --parts 2 -j 1"
 _PART = "op=part,times=always"
 
@@ -45,7 +47,12 @@ CASES = (
     _fault("505", 69, "505:Whatever"),
     _fault("5xx", 75, "520:Whatever"),
     _fault("KeyDisabled", 69, "409:PartAlreadyExist"),
-    _fault("FileImmutable", 69, "409:FileImmutable"),
+    Case(
+        f"{_PROTECTION}: FileImmutable",
+        69,
+        before=f"fault error=409:FileImmutable,{_PART}",
+        command=_PARTS,
+    ),
     _fault("409", 75, "409:Whatever"),
     _fault("301", 78, "307:TemporaryRedirect"),
     _fault("everything else", 69, "400:Whatever"),
@@ -115,12 +122,33 @@ CASES = (
         "400 InvalidPart All non-trailing parts must have the same length",
     ),
     Case(
-        f"{_TABLE}: bucket is missing object lock configuration",
+        f"{_PROTECTION}: bucket is missing object lock configuration",
         69,
         command="obsup upload bigfile s3://bucket/key --legal-hold",
     ),
     Case(
-        f"{_TABLE}: by object lock",
+        f"{_PROTECTION}: InvalidRequest -object-lock- without_message",
+        69,
+        before="answer put 400 InvalidRequest -",
+        command="obsup upload bigfile s3://bucket/key --retention governance --retain-until 30d",
+        fix="direct",
+    ),
+    Case(
+        f"{_PROTECTION}: correct parameters must be provided to retrieve 400",
+        69,
+        before=f"{_KEY}; obsup upload bigfile bucket/key --sse-c-key-file k1",
+        command="obsup verify bigfile bucket/key",
+        fill=("bucket/key", "bucket/key --sse-c-key-file k1 --download"),
+    ),
+    Case(
+        f"{_TABLE}: 403 -customer-key",
+        77,
+        before=f"{_KEY}; obsup upload bigfile bucket/key --sse-c-key-file k1; cp k1 k2; head -c 32 /dev/urandom > k1",
+        command="obsup verify bigfile bucket/key --sse-c-key-file k1 --download",
+        fill=("k1", "k2"),
+    ),
+    Case(
+        f"{_PROTECTION}: by object lock",
         69,
         before="fault object-lock=9999; obsup upload bigfile s3://bucket/key; truncate -s 10 bigfile",
         command="obsup upload bigfile s3://bucket/key",

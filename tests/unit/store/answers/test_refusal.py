@@ -130,6 +130,52 @@ def test_the_message_may_come_from_the_page_of_a_proxy(
 @pytest.mark.parametrize(
     "message",
     [
+        "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to "
+        "retrieve the object.",
+        "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate "
+        "encryption parameters.",
+        "The provided encryption parameters did not match the ones used originally.",
+        "The encryption parameters are not applicable to this object.",
+        "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption "
+        "algorithm.",
+        "The calculated MD5 hash of the key did not match the hash that was provided.",
+    ],
+    ids=[
+        "S3: none",
+        "S3: part, none",
+        "S3: part, another",
+        "S3: not applicable",
+        "Ceph: none",
+        "Ceph: another",
+    ],
+)
+def test_a_wrong_customer_key(message: str) -> None:
+    """The option that names it is what helps, not a permission."""
+    final = as_error(refused(400, "InvalidRequest", message), doing="checking bucket/key")
+    assert (type(final), "--sse-c-key-file" in str(final.next_step)) == (Refused, True)
+
+
+def test_a_403_to_a_request_with_a_customer_key() -> None:
+    """Amazon S3: another key for an object, or a bucket that accepts none."""
+    refusal = Refusal("HeadObject", "bucket/key", 403, "AccessDenied")
+    names = ("x-amz-server-side-encryption-customer-key", "x-amz-meta-a")
+    for sent_headers, is_named in ((names, True), (names[1:], False)):
+        failure = StoreError(refusal._replace(sent_headers=frozenset(sent_headers)))
+        final = as_error(failure, doing="checking bucket/key")
+        assert (type(final), "--sse-c-key-file" in str(final.next_step)) == (NotPermitted, is_named)
+
+
+def test_a_lock_that_the_store_rejects_without_a_reason() -> None:
+    """Ceph answers PutObject so if the bucket has no Object Lock."""
+    refusal = Refusal("PutObject", "bucket/key", 400, "InvalidRequest")
+    for names, is_named in (({"x-amz-object-lock-mode"}, True), (set[str](), False)):
+        final = as_error(StoreError(refusal._replace(sent_headers=frozenset(names))), doing="uploading")
+        assert (type(final), "Object Lock" in final.why) == (Refused, is_named)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
         "The plain HTTP request was sent to HTTPS port",
         "Client sent an HTTP request to an HTTPS server.",
         "You're speaking plain HTTP to an SSL-enabled server port.",
