@@ -64,6 +64,7 @@ class BatchMeter:
             confirmed = self._skipped + self._sent + sum(file.confirmed for file in files)
             in_flight = sum(file.in_flight for file in files)
             attempts = [attempt for file in files for attempt in file.attempts.values()]
+            reasons = (*(one.reason for one in attempts), *(file.trouble for file in files))
             resumed = self._skipped + sum(file.plan.resumed for file in files)
             by_size = sorted(((file.size, name) for name, file in self._files.items()), reverse=True)
             return Reading(
@@ -81,6 +82,7 @@ class BatchMeter:
                 retrying=sum(one.is_retrying for one in attempts),
                 failed=self._failed,
                 trouble="" if self._is_begun else self._listing.trouble,
+                reason=next(filter(None, reasons), ""),
                 is_begun=self._is_begun,
                 noun="file",
                 is_counted=self._counted.is_all,

@@ -55,7 +55,8 @@ class Reading(Value):
 
     ``confirmed`` bytes are stored, ``resumed`` of them by earlier runs; ``in_flight`` bytes are sent but not confirmed.
     ``parts`` are files if several files are uploaded (``noun``); more may follow unless ``is_counted``.
-    ``trouble`` is why a request that is being retried failed, unless it belongs to a part.
+    ``trouble`` is why a request that is being retried failed, unless it belongs to a part; ``reason`` is that of a part
+    or of a file of several.
     """
 
     total: int | None
@@ -75,6 +76,7 @@ class Reading(Value):
     noun: str = "part"
     is_counted: bool = True
     trouble: str = ""
+    reason: str = ""
 
     @property
     def transferred(self) -> int:
@@ -227,4 +229,5 @@ class TransferMeter:
                 now_s=now_s,
                 is_begun=self._is_begun,
                 trouble=file.trouble,
+                reason=next((one.reason for one in attempts if one.reason), ""),
             )

@@ -63,7 +63,10 @@ def _count(reading: Reading, *, has_words: bool) -> str:
 
 def progress_line(name: str, reading: Reading) -> str:
     """Return one line for logs about the transfer called *name*."""
-    return f"{name}: {', '.join(progress_fields(reading).values())}"
+    fields = progress_fields(reading)
+    if reading.reason:
+        fields["reason"] = f"last failure: {reading.reason}"
+    return f"{name}: {', '.join(fields.values())}"
 
 
 def progress_json(reading: Reading) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from obsup import events
 from obsup.cli.display.batch_meter import BatchMeter
 from obsup.cli.display.progress_text import progress_line
@@ -70,6 +72,16 @@ def test_a_file_shows_the_part_that_waits() -> None:
     (shown,) = reading.sending
     assert (shown.sent, shown.size, shown.reason, shown.retry_at_s) == (MIB, 40 * MIB, "503 SlowDown", 3.0)
     assert (reading.waiting, reading.retrying) == (1, 0)
+
+
+@pytest.mark.parametrize("number", [1, None])
+def test_a_line_shows_why_a_file_is_retried(number: int | None) -> None:
+    """A small file, too; a part of it, or another request."""
+    retried = events.Retried(number, 1, "InitiateMultipartUpload of b/a: 503 SlowDown", 3.0)
+    meter = Batch(events.OfFile("a", 10, retried)).meter
+    assert progress_line("b/p/", meter.read()).endswith(", last failure: 503 SlowDown")
+    meter.observe(events.FileEnded("a", 10, "sent"))
+    assert "503" not in progress_line("b/p/", meter.read())
 
 
 def test_resumed_bytes_are_not_in_the_rate() -> None:

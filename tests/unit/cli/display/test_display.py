@@ -85,14 +85,16 @@ def test_actions_are_repeated_while_nothing_happens() -> None:
 
 
 def test_a_line_shows_that_nothing_is_sent() -> None:
-    """0 B/s, and the parts that wait for a retry."""
+    """0 B/s, the parts that wait for a retry, and why; nothing once the part is stored."""
     clock = iter(range(100))
     meter = TransferMeter(lambda: float(next(clock)))
     meter.observe(events.Begun(100, 1))
     meter.read()
     meter.observe(events.Retried(1, 1, "503 SlowDown", 5.0))
     assert ", 0 B/s," in progress_line("x", meter.read())
-    assert progress_line("x", meter.read()).endswith("0/1 part, 1 waiting")
+    assert progress_line("x", meter.read()).endswith("0/1 part, 1 waiting, last failure: 503 SlowDown")
+    meter.observe(events.PartStored(1, 100))
+    assert "503" not in progress_line("x", meter.read())
 
 
 def test_json_progress_has_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
