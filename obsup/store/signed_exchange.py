@@ -145,7 +145,10 @@ class SignedExchange:
         """Return the response of the store at *location*, whatever it is, and report it."""
         send = partial(self._sign_and_send, location, request)
         response = reported(self._observe, self.dialect.headers, request, send)
-        if request.method in ("HEAD", "GET"):  # others may have waited for their body, or for the object
+        # A rejection without request id may be that of a proxy, with its own time. Requests other than HEAD and GET may
+        # have waited for their body, or for the object.
+        is_of_store = response.status < 300 or self.dialect.headers.request_id in response.headers
+        if request.method in ("HEAD", "GET") and is_of_store:
             self._clock.note(response.headers.get("date", ""))
         return response
 

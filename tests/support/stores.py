@@ -90,6 +90,7 @@ def open_store(
     addressing: Addressing = "path",
     line: ConnectionSettings | None = None,
     clock: Callable[[], float] = time.time,
+    server_clock: ServerClock | None = None,
     customer_key: CustomerKey | None = None,
 ) -> Iterator[HttpStore]:
     """Open a store, and close its connections at the end of the block."""
@@ -100,7 +101,7 @@ def open_store(
             Route(Location(endpoint, region, addressing)),
             transport=transport,
             credentials=keys if isinstance(keys, GivenKeys) else GivenKeys(keys),
-            clock=ServerClock(clock),
+            clock=server_clock or ServerClock(clock),
         )
         yield HttpStore(exchange, customer_key=customer_key)
     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +15,7 @@ from obsup.dialects.dialect import Addressing
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import NetworkError, StoreError, WrongUsage
 from obsup.model import Credentials, CustomerKey, Upload, UploadChecksum
+from obsup.store.answers.server_clock import ServerClock
 from obsup.store.client import HttpStore
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import BytesBody, bytes_body, open_store, target
@@ -222,6 +225,25 @@ def test_head_distinguishes_missing_from_forbidden() -> None:
             store.head_object(target(server.endpoint))
     assert (forbidden.value.refusal.status, forbidden.value.refusal.code) == (403, "Forbidden")
     assert no_bucket.value.refusal.code == "NoSuchBucket"
+
+
+@pytest.mark.parametrize(("request_id", "is_believed"), [("0001", True), ("", False)])
+@pytest.mark.parametrize("status", [403, 404])
+def test_the_time_of_a_proxy_that_rejects_a_request_is_not_that_of_the_store(
+    status: int, request_id: str, is_believed: bool
+) -> None:
+    """A duration of a retention counts from it: a lock would be too short, with exit 0."""
+    headers = {"Date": "Tue, 10 Nov 2026 00:00:00 GMT"}
+    if request_id:
+        headers["x-obs-request-id"] = request_id
+    clock = ServerClock(lambda: datetime(2026, 11, 30, tzinfo=UTC).timestamp())
+    with (
+        ScriptedServer(lambda _: response(status, headers=headers)) as server,
+        open_store("obs", server.endpoint, server_clock=clock) as store,
+        suppress(StoreError),
+    ):
+        store.head_object(target(server.endpoint))
+    assert clock.true_offset_s == (-20 * 86400 if is_believed else 0)
 
 
 def test_head_finds_the_region_that_only_a_body_names() -> None:
