@@ -42,6 +42,15 @@ def test_a_proxy_that_cannot_be_used(
     assert sandbox.requests == []
 
 
+def test_the_advice_about_a_proxy_names_each_variable(shell: Shell, make_file: MakeFile) -> None:
+    """It was HTTPS_PROXY even if the endpoint begins with http, for which HTTP_PROXY counts."""
+    make_file(1000)
+    options = ("--endpoint", "http://store.example", "--retry-for", "0s")
+    outcome = shell.run("upload", "bigfile", "bucket/key", *options, HTTP_PROXY="http://127.0.0.1:1")
+    assert outcome.code == 75, outcome.err
+    assert "variable that names the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("mistake", "code", "named"),
     [

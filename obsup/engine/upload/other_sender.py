@@ -85,8 +85,8 @@ def _stored_by_others(
     doubtful = [number for number, age_s in ages.items() if abs(age_s) < IN_FLIGHT_S]
     if doubtful and not others:
         context.note(
-            f"{parts_are(doubtful)} not in the checkpoint, but stored less than a minute ago: unless a run was killed "
-            "just now, another machine uploads this file, and sends the same parts"
+            f"{parts_are(doubtful)} not in the checkpoint, but stored less than a minute ago: unless a run on this "
+            "machine ended just now, another machine uploads this file, and sends the same parts"
         )
     return others
 

@@ -12,7 +12,7 @@ from msgspec import field
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import FileContent, read_content
 from obsup.local.files.user_folders import default_config_path
-from obsup.local.platform.owners import exposure, is_trusted_owner, protect_command
+from obsup.local.platform.owners import exposure, is_own, protect_command
 from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.local.platform.processes import split_command
 from obsup.options import kinds
@@ -262,7 +262,7 @@ def _require_own(content: FileContent, path: Path) -> None:
     reason = content.distrust(path)
     if not reason:
         return
-    is_ours = is_trusted_owner(content.status.st_uid)
+    is_ours = is_own(content.status.st_uid)
     raise BadConfiguration(
         f"the configuration file {path} is not used: {reason}",
         "Anyone who can change it decides where your data goes, and which programs run",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from obsup.errors import TOO_MANY_FILES, BadConfiguration, LocalFailure, NotFinished, Refused, run_again
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 
+_PROXY = "--proxy, or the variable that names the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)"
 # --proxy accepts no password, and comes before these variables.
 _PROXY_LOGIN = run_again(
     "put its URL with the login, SCHEME://USER:PASSWORD@HOST:PORT, into HTTPS_PROXY (or HTTP_PROXY, if the endpoint "
@@ -67,9 +68,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         BadConfiguration,
         "The URL of the proxy begins with https, but the proxy does not use TLS on this port",
-        run_again(
-            "check --proxy or HTTPS_PROXY: write http:// instead of https://, or use the port that supports TLS"
-        ),
+        run_again(f"check {_PROXY}: write http:// instead of https://, or use the port that supports TLS"),
         kind="proxy-no-tls",
     ),
     rule(
@@ -90,23 +89,21 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         BadConfiguration,
         "The URL of the proxy has the scheme of another protocol, or the port of another server",
-        run_again(
-            "check --proxy or HTTPS_PROXY: write http://, https:// or socks5h://, as the proxy requires"
-        ),
+        run_again(f"check {_PROXY}: write http://, https:// or socks5h://, as the proxy requires"),
         kind="proxy-protocol",
     ),
     rule(
         Action.FAIL,
         BadConfiguration,
         "The proxy does not permit connections to the store, or is not a proxy",
-        run_again("check --proxy or HTTPS_PROXY; NO_PROXY lists hosts to reach directly"),
+        run_again(f"check {_PROXY}; NO_PROXY lists hosts to reach directly"),
         kind="tunnel",
     ),
     rule(
         Action.RETRY,
         NotFinished,
         "The proxy kept failing for longer than --retry-for",
-        run_again("check --proxy or HTTPS_PROXY, and --endpoint"),
+        run_again(f"check {_PROXY}, and --endpoint"),
         kind="proxy",
     ),
     rule(

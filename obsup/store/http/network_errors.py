@@ -49,7 +49,8 @@ _PROXY_REPLY = re.compile(
     r"|(?P<closed>closed unexpectedly)"
 )
 # Those that may be different later. RFC 1928, section 6: no permission, unknown command, unknown kind of address.
-_TEMPORARY_STATUSES = frozenset({408, 421, 425, 429, 499, *range(500, 600)})
+# 501: the server does not implement CONNECT, so it is not a proxy.
+_TEMPORARY_STATUSES = frozenset({408, 421, 425, 429, 499, *range(500, 600)}) - {501}
 _FINAL_SOCKS_CODES = ("02", "07", "08", "5c", "5d")
 
 _NAMED_CODES = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET})

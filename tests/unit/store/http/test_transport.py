@@ -640,6 +640,7 @@ def test_https_goes_through_a_tunnel(open_transport: Open, authority: Authority)
         (407, "proxy-login", "rejected the user or the password"),
         (408, "proxy", "could not connect to the store (408)"),
         (429, "proxy", "could not connect to the store (429)"),
+        (501, "tunnel", "refused to connect (501)"),
         (502, "proxy", "could not connect to the store (502)"),
     ],
 )
