@@ -74,6 +74,15 @@ def test_a_thread_leaves_memory_for_the_other_work(shell: Shell) -> None:
     assert shell.run_script(script).out == "True 0\n"
 
 
+def test_the_threads_of_a_stream_leave_memory_for_its_parts(shell: Shell, sandbox: Sandbox) -> None:
+    """The C library reserved 64 MiB for each thread; the upload failed, and succeeded with a lower limit."""
+    obsup = shlex.join([sys.executable, "-B", "-m", "obsup"])
+    script = f"ulimit -s 8192; ulimit -v 220000; head -c 40000000 /dev/zero | {obsup} upload - bucket/key"
+    outcome = shell.run_script(script)
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").stat().st_size == 40_000_000
+
+
 def test_a_record_takes_the_memory_of_its_content(tmp_path: Path) -> None:
     """The longest one that is read would not fit into the memory that ulimit -v may leave."""
     path = tmp_path / "record"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from obsup.engine.plan.stream_plan import StreamSizes, parts_in_memory
 from obsup.errors import LIMIT_REACHED, LocalFailure, run_again
+from obsup.local.platform.processes import start_thread
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream_parts import PartReader
 
@@ -39,7 +40,7 @@ class ReaderThread:
     def start(self) -> None:
         """Start reading. Raises LocalFailure if no thread can be started."""
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except RuntimeError as exc:
             raise LocalFailure(
                 "no thread can be started to read the stream",
