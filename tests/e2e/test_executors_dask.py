@@ -253,18 +253,26 @@ def test_workers_that_alone_fail_are_set_aside(
 
 
 def test_workers_with_changed_code(shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
-    """The version is the same. A part ends three workers, then fails in another; the printed commands go on."""
+    """The version is the same. A part ends three workers, then fails in others; the printed commands go on."""
     end = other_obsup(tmp_path / "end", TASK, "def run_part_task(task):\n    import os\n    os._exit(1)")
     fail = other_obsup(tmp_path / "fail", TASK, "def run_part_task(task):\n    raise RuntimeError")
+    unreadable = (
+        "class Result:\n    __reduce__ = lambda self: (int, ('x',))\nrun_part_task = lambda task: Result()"
+    )
+    other = other_obsup(tmp_path / "other", TASK, unreadable)
     with dask_cluster(tmp_path / "dask", keys_of(shell), workers=0) as cluster:
         cluster.start_workers(3, PYTHONPATH=end)
         arguments = ("upload", source, "bucket/key", "--parts", "1", "--executor", f"dask:{cluster.address}")
         ended = shell.run(*arguments)
         assert (ended.code, "check the workers' logs" in ended.err.lower()) == (75, True), ended.err
-        cluster.start_workers(1, PYTHONPATH=fail)
-        failed = shell.run_script(printed_command(ended))
-        assert (failed.code, "Install the same obsup on every worker" in failed.err) == (1, True), failed.err
-        cluster.kill(1)
+        failed = ended
+        for path in (fail, other):
+            cluster.start_workers(1, PYTHONPATH=path)
+            failed = shell.run_script(printed_command(failed))
+            assert (failed.code, "Install the same obsup on every worker" in failed.err) == (1, True), (
+                failed.err
+            )
+            cluster.kill(1)
         cluster.start_workers(1)
         outcome = shell.run_script(printed_command(failed))
     assert outcome.code == 0, outcome.err

@@ -7,6 +7,7 @@ gets a call, and the rate limit is divided among the workers that there are.
 from __future__ import annotations
 
 import logging
+import pickle
 import pkgutil
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Collection
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from obsup.engine.job.executor_spec import DaskSpec
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.worker_shares import Member, WorkerShares
 from obsup.engine.send.backends import Attempt, MakeCall
+from obsup.engine.send.remote_task import run_pickled
 from obsup.errors import BadConfiguration, NotFinished, ObsupError, WorkerLost, run_again
 from obsup.units import counted, format_duration
 from obsup.version import __version__
@@ -248,7 +250,7 @@ class DaskBackend:
         try:
             call, argument = make_call(share)
             attempt.worker = member.address
-            running = executor.submit(call, argument)
+            running = executor.submit(run_pickled, call, argument)
         except Exception as exc:  # noqa: BLE001 - the thread that waits for the future raises it
             self._finish(member, attempt, exc)
             return True
@@ -256,19 +258,20 @@ class DaskBackend:
         return True
 
     def _take_result(self, member: Member, attempt: Attempt, running: Future[Any]) -> None:
-        if not running.cancelled():
-            self._finish(member, attempt, running.exception(), running)
-        elif self._client.status == "running":
-            self._finish(member, attempt, BrokenExecutor("the scheduler cancelled the call"))
+        try:
+            result = pickle.loads(running.result())
+        except CancelledError:
+            if self._client.status == "running":
+                self._finish(member, attempt, BrokenExecutor("the scheduler cancelled the call"))
+            else:
+                self._lose("Its scheduler has stopped, or cannot be reached")
+        except Exception as exc:  # noqa: BLE001 - the call failed, or its result is that of another obsup
+            self._finish(member, attempt, exc)
         else:
-            self._lose("Its scheduler has stopped, or cannot be reached")
+            self._finish(member, attempt, None, result)
 
     def _finish(
-        self,
-        member: Member,
-        attempt: Attempt,
-        failure: BaseException | None,
-        running: Future[Any] | None = None,
+        self, member: Member, attempt: Attempt, failure: BaseException | None, result: Any = None
     ) -> None:
         with self._changed:
             is_current = member.calls.pop(attempt, None) is not None
@@ -277,8 +280,8 @@ class DaskBackend:
             return  # the worker left before
         if failure is not None:
             _fail(attempt, failure)
-        elif running is not None:
-            attempt.set_result(running.result())
+        else:
+            attempt.set_result(result)
 
     def _lose(self, why: str) -> None:
         """Fail all calls: the cluster is lost."""
