@@ -74,10 +74,21 @@ def test_parts_from_a_pipe(shell: Shell, sandbox: Sandbox, source: Path) -> None
     assert sandbox.object_path("bucket", "key").read_bytes() == data
 
 
-@pytest.mark.parametrize("setting", ['part_size = "150K"', "parts = 4"])
-def test_a_configured_split_cuts_off_no_part(shell: Shell, source: Path, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("setting", "environment"),
+    [
+        ('part_size = "150K"', {}),
+        ("parts = 4", {}),
+        ("", {"OBSUP_PART_SIZE": "150K"}),
+        ("", {"OBSUP_PARTS": "4"}),
+    ],
+)
+def test_a_default_split_cuts_off_no_part(
+    shell: Shell, source: Path, setting: str, environment: dict[str, str]
+) -> None:
     """It is that of whole uploads: a pipe, and a window without an end, are read to their end."""
     (shell.folder / "config.toml").write_text(f"[defaults]\n{setting}\n")
+    shell = Shell(shell.folder, {**shell.environment, **environment})
     upload_id = shell.run("init", "bucket/key").out.strip()
     own = ("--upload-id", upload_id, "--config", "config.toml", "--json", "--part-number")
     sent = piped(shell, source.read_bytes(), *own, "1")

@@ -13,6 +13,7 @@ from obsup.errors import DataMismatch
 from obsup.events import Event, Requested
 from obsup.sandbox.sandbox import Sandbox
 from obsup.units import MIB
+from tests.doubles.scripted_server import Reply, ScriptedServer
 from tests.support.in_process import Inside
 
 MakeFile = Callable[..., Path]
@@ -95,3 +96,25 @@ def test_an_object_that_is_replaced_in_between_is_not_identical(
 
     with pytest.raises(DataMismatch, match="Another upload replaced the object"):
         verify_file("bigfile", "bucket/key", download=True, observer=replace_object)
+
+
+def test_an_object_without_an_etag_is_read_only_if_one_request_is_enough(
+    inside: Inside, make_file: MakeFile
+) -> None:
+    """Between two requests, another object could take its place: nothing would show that."""
+    source = make_file(SIZE)
+
+    def answer(length: int) -> Reply:
+        date = "Last-Modified: Mon, 30 Nov 2026 20:00:00 GMT"
+        return Reply([f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{date}\r\n\r\n".encode()])
+
+    with ScriptedServer(lambda _: answer(SIZE)) as server:
+        outcome = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
+        assert (outcome.code, "It has no ETag" in outcome.err) == (1, True), outcome.err
+        assert {request.method for request in server.received} == {"HEAD"}
+    content = source.read_bytes()[:1000]
+    source.write_bytes(content)
+    body = Reply([*answer(1000).pieces, content])
+    with ScriptedServer(lambda request: body if request.method == "GET" else answer(1000)) as server:
+        small = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
+    assert small.code == 0, small.err

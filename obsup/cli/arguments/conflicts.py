@@ -74,11 +74,10 @@ def leave_out(values: dict[str, Any], names: Iterable[str], why: str) -> None:
             values[name] = _UNSET[name]
 
 
-def reset_configured(values: dict[str, Any], names: Iterable[str]) -> None:
-    """Reset in *values* the options *names* that the configuration file sets, which are those of whole uploads."""
-    ctx = click.get_current_context()
+def reset_defaults(values: dict[str, Any], names: Iterable[str]) -> None:
+    """Reset in *values* the options *names* that the environment or the configuration file sets for whole uploads."""
     for name in names:
-        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+        if not is_given(values, name):
             values[name] = _UNSET[name]
 
 

@@ -62,7 +62,7 @@ def _check(source: Path | None, values: dict[str, Any]) -> None:
         raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
     conflicts.leave_out(values, ("copy_range", "copy_source_sse_c_key_file"), "needs --copy-source")
     if is_piped(source) or values["offset"] is not None:
-        conflicts.reset_configured(values, ("parts", "part_size"))  # a default would cut off the part
+        conflicts.reset_defaults(values, ("parts", "part_size"))  # a default would cut off the part
     if is_piped(source):
         conflicts.leave_out(
             values, ("parts", "offset"), "applies to a file; standard input is read from where it is"

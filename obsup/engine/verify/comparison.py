@@ -173,6 +173,11 @@ class Comparison:
     def by_download(self, info: ObjectInfo, read: Callable[[int, int], tuple[str, bytes]]) -> Identical:
         """Compare every byte of the object, which *read* returns, as ``ObjectStore.read_object``."""
         size = self._stat.size
+        if not info.etag and size > DOWNLOADED_BYTES:
+            why = (
+                "It has no ETag: another upload could replace it unnoticed between the requests for its bytes"
+            )
+            raise self._cannot(why, "upload the file again to be sure")
         with self._unchanged_source():
             for first in range(0, size or 1, DOWNLOADED_BYTES):
                 part = Part(1, first, min(DOWNLOADED_BYTES, size - first))

@@ -119,9 +119,12 @@ def _find_protocol(url: str, timeout_s: float) -> tuple[str, str]:
     # First TLS: such servers answer to HTTP as well, with an error.
     if wanted != "TLS" and uses_tls(url, timeout_s):
         return wanted, "TLS"
-    answers = (_answer(url, hello, timeout_s) for name, hello in _GREETINGS if name != wanted)
+    # Then what the URL names: a server may use several protocols on one port.
+    greetings = sorted(_GREETINGS, key=lambda one: one[0] != wanted)
+    answers = (_answer(url, hello, timeout_s) for _, hello in greetings)
     known = (name for answer in answers for start, name in _FIRST_BYTES if answer.startswith(start))
-    return wanted, next((name for name in known if name != wanted), "")
+    found = next(known, "")
+    return wanted, "" if found == wanted else found
 
 
 def _answer(url: str, request: bytes, timeout_s: float) -> bytes:

@@ -666,7 +666,7 @@ def test_a_connection_through_a_proxy_that_breaks_off_after_the_request(
         transport = open_transport(proxy=proxy.endpoint, ca_bundle=str(authority.bundle))
         with pytest.raises(NetworkError) as caught:
             send(transport, f"{scheme}://store.example", "POST", body=b"data")
-        assert proxy.last.body == b"data"
+        assert [one.body for one in proxy.received if one.method == "POST"] == [b"data"]
     assert (caught.value.kind, caught.value.sent) == ("reset", True)
     assert (f"the proxy 127.0.0.1:{proxy.port}" in caught.value.detail) is (scheme == "http")
 
@@ -863,6 +863,24 @@ def test_a_proxy_that_expects_tls(answer: Reply, open_transport: Open, authority
         else:
             transport = open_transport(proxy=plain.endpoint, connect_timeout_s=0.3)
             assert send(transport, "http://store.invalid").status == 400
+
+
+def test_a_proxy_that_uses_http_and_socks_on_one_port(open_transport: Open) -> None:
+    """A response that rejects the first request is that of the store."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        is_socks = connection.recv(65536).startswith(b"\x05")
+                        connection.sendall(b"\x05\x00" if is_socks else b"HTTP/1.1 400 No\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert send(open_transport(proxy=proxy), "http://store.invalid").status == 400
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_proxy_in_a_url_of_socks_that_uses_http() -> None:
