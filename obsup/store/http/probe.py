@@ -91,9 +91,22 @@ def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -
 
     It is another one if the proxy answers to another protocol than that of its URL, and *error* itself otherwise.
     """
-    wanted, found = _find_protocol(proxy if "://" in proxy else f"http://{proxy}", timeout_s)
-    if not found and error.kind != "proxy-protocol":
-        return error
+    wanted, found = _find_protocol(_with_scheme(proxy), timeout_s)
+    return _wrong_protocol(proxy, wanted, found) if found or error.kind == "proxy-protocol" else error
+
+
+def require_no_tls(proxy: str, timeout_s: float) -> None:
+    """Raise NetworkError if *proxy* uses TLS, but not its URL: such servers answer to HTTP with an error."""
+    url = _with_scheme(proxy)
+    if urlsplit(url).scheme == "http" and uses_tls(url, timeout_s):
+        raise _wrong_protocol(proxy, "HTTP", "TLS")
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _wrong_protocol(proxy: str, wanted: str, found: str) -> NetworkError:
     detail = (
         f"the proxy does not use {wanted}{f', but {found}' if found else ''} ({origin_of(proxy)} names it)"
     )
@@ -119,12 +132,9 @@ def _find_protocol(url: str, timeout_s: float) -> tuple[str, str]:
     # First TLS: such servers answer to HTTP as well, with an error.
     if wanted != "TLS" and uses_tls(url, timeout_s):
         return wanted, "TLS"
-    # Then what the URL names: a server may use several protocols on one port.
-    greetings = sorted(_GREETINGS, key=lambda one: one[0] != wanted)
-    answers = (_answer(url, hello, timeout_s) for _, hello in greetings)
+    answers = (_answer(url, hello, timeout_s) for name, hello in _GREETINGS if name != wanted)
     known = (name for answer in answers for start, name in _FIRST_BYTES if answer.startswith(start))
-    found = next(known, "")
-    return wanted, "" if found == wanted else found
+    return wanted, next((name for name in known if name != wanted), "")
 
 
 def _answer(url: str, request: bytes, timeout_s: float) -> bytes:

@@ -146,20 +146,22 @@ class Transport:
         # Imported here because few runs need it.
         from obsup.store.http.probe import check_protocol_of_proxy, check_protocol_of_store
 
-        timeout_s = limited(min(self._settings.connect_timeout_s, PROBE_TIMEOUT_S))
         check = check_protocol_of_store if host.through is None else check_protocol_of_proxy
-        found = check(host.url, error, timeout_s)
+        found = check(host.url, error, self._probe_timeout_s)
         self._may_be_wrong = self._may_be_wrong and found is not error
         return found
 
     def _check_first(self, response: Response, host: _Host) -> None:
         """Raise NetworkError if the first *response* is that of a proxy that expects TLS."""
         if self._may_be_wrong and host.is_forwarded and response.status == HTTPStatus.BAD_REQUEST:
-            rejected = UnknownProtocol("proxy", "the proxy rejected the request", sent=False)
-            error = self._explained(rejected, host)
-            if error is not rejected:
-                raise error
+            from obsup.store.http.probe import require_no_tls  # imported here because few runs need it
+
+            require_no_tls(host.url, self._probe_timeout_s)
         self._may_be_wrong = False
+
+    @property
+    def _probe_timeout_s(self) -> float:
+        return limited(min(self._settings.connect_timeout_s, PROBE_TIMEOUT_S))
 
     def _find_host(self, root: str) -> _Host:
         """Return the way to the store at *root*, which stays the same. Raises BadConfiguration."""
