@@ -148,9 +148,9 @@ VENDOR = Vendor(
         HostFamily("oss", rf"oss-{REGION}(?:-internal)?\.{_ALIYUN}"),
         HostFamily("oss", rf"{REGION}\.oss\.{_ALIYUN}"),
     ),
-    # ossutil, "Configure ossutil": environment variables and configuration file.
     # Alibaba OSS, "Regions and endpoints": the id of a region of OSS is oss-cn-hangzhou, its general id cn-hangzhou.
     region_prefix="oss-",
+    # ossutil, "Configure ossutil": environment variables and configuration file.
     endpoint_variables=("OSS_ENDPOINT",),
     region_variables=("OSS_REGION",),
     file_settings=(("endpoint", "endpoint"), ("region", "region")),

@@ -166,10 +166,10 @@ class ObjectStore(Protocol):
         """
 
     def read_object(self, target: Target, first: int, size: int) -> tuple[str, bytes]:
-        """Return the ETag of the object, and *size* of its bytes from offset *first*; a *size* of 0 is that of all.
+        """Return the ETag of the object, and *size* of its bytes from offset *first*; 0 only for an empty object.
 
         Reads only: safe to retry. *size* is at most that of the longest response. Raises StoreError if the object does
-        not exist.
+        not exist, NetworkError if another number of bytes arrives.
         """
 
     def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:

@@ -13,7 +13,7 @@ from obsup.errors import DataMismatch
 from obsup.events import Event, Requested
 from obsup.sandbox.sandbox import Sandbox
 from obsup.units import MIB
-from tests.doubles.scripted_server import Reply, ScriptedServer
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer
 from tests.support.in_process import Inside
 
 MakeFile = Callable[..., Path]
@@ -98,23 +98,28 @@ def test_an_object_that_is_replaced_in_between_is_not_identical(
         verify_file("bigfile", "bucket/key", download=True, observer=replace_object)
 
 
-def test_an_object_without_an_etag_is_read_only_if_one_request_is_enough(
-    inside: Inside, make_file: MakeFile
+@pytest.mark.parametrize(
+    ("size", "header", "text"),
+    [
+        (SIZE, f"Content-Length: {SIZE}", "It has no ETag"),
+        (1000, 'ETag: "opaque-1"', "does not return the size"),
+        (1000, "Content-Length: 1000", ""),
+    ],
+    ids=["two requests", "no size", "one request"],
+)
+def test_an_object_without_an_etag_or_a_size(
+    size: int, header: str, text: str, inside: Inside, make_file: MakeFile
 ) -> None:
-    """Between two requests, another object could take its place: nothing would show that."""
-    source = make_file(SIZE)
+    """Another object could take its place between two requests, or be longer: nothing would show that."""
+    content = make_file(size).read_bytes()
+    date = "Last-Modified: Mon, 30 Nov 2026 20:00:00 GMT"
 
-    def answer(length: int) -> Reply:
-        date = "Last-Modified: Mon, 30 Nov 2026 20:00:00 GMT"
-        return Reply([f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{date}\r\n\r\n".encode()])
+    def answer(request: ReceivedRequest) -> Reply:
+        is_get = request.method == "GET"
+        length = f"Content-Length: {size}" if is_get else header
+        return Reply([f"HTTP/1.1 200 OK\r\n{date}\r\n{length}\r\n\r\n".encode(), content if is_get else b""])
 
-    with ScriptedServer(lambda _: answer(SIZE)) as server:
+    with ScriptedServer(answer) as server:
         outcome = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
-        assert (outcome.code, "It has no ETag" in outcome.err) == (1, True), outcome.err
-        assert {request.method for request in server.received} == {"HEAD"}
-    content = source.read_bytes()[:1000]
-    source.write_bytes(content)
-    body = Reply([*answer(1000).pieces, content])
-    with ScriptedServer(lambda request: body if request.method == "GET" else answer(1000)) as server:
-        small = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
-    assert small.code == 0, small.err
+    assert (outcome.code, text in outcome.err) == (1 if text else 0, True), outcome.err
+    assert [request.method for request in server.received] == ["HEAD"] + ["GET"] * (not text)

@@ -34,10 +34,9 @@ def check_stream(values: dict[str, Any]) -> None:
     leave_out(values, ["presign"], "applies to remote workers; the parts of a stream are sent from here")
     # Given as options, the stream rejects these; as defaults, they are meant for files. The other ranks of an MPI job
     # must not read the stream, too.
-    if not is_given(values, "parts"):
-        values["parts"] = None
-    if values["executor"].startswith(("processes", "dask:")) and not is_given(values, "executor"):
-        values["executor"] = _UNSET["executor"]
+    reset_defaults(values, ["parts"])
+    if values["executor"].startswith(("processes", "dask:")):
+        reset_defaults(values, ["executor"])
 
 
 def leave_out_many(values: dict[str, Any]) -> None:
@@ -75,7 +74,7 @@ def leave_out(values: dict[str, Any], names: Iterable[str], why: str) -> None:
 
 
 def reset_defaults(values: dict[str, Any], names: Iterable[str]) -> None:
-    """Reset in *values* the options *names* that the environment or the configuration file sets for whole uploads."""
+    """Reset in *values* the options *names* if only the environment or the configuration file sets them."""
     for name in names:
         if not is_given(values, name):
             values[name] = _UNSET[name]

@@ -121,10 +121,15 @@ def _source_or_target(line: CommandLine, begun: str) -> list[Answer]:
 def _uploads(line: CommandLine, begun: str) -> list[Answer]:
     """Complete known uploads: those of the target, if the line has one."""
     known = known_uploads(os.environ, Path.cwd())
-    target = next((one for one in line.arguments[-1:] if "/" in one and not os.path.exists(one)), "")  # noqa: PTH110
+    last = line.arguments[-1] if line.arguments else ""
+    target = last if "/" in last and not os.path.exists(last) else ""  # noqa: PTH110
     name = target.removeprefix(_scheme(target))
     is_folder = not name or name.endswith("/")
-    fitting = {key: one for key, one in known.items() if one == name or (is_folder and one.startswith(name))}
+    fitting = {
+        upload_id: one
+        for upload_id, one in known.items()
+        if one == name or (is_folder and one.startswith(name))
+    }
     return _plain(fitting, begun)
 
 

@@ -128,7 +128,7 @@ class KnownFiles:
                 result.source,
                 result.etag,
                 result.verified,
-                self._identity_of_options(result.verified),
+                self._options_in_entry(result.verified),
                 parse_date(result.date) or time.time(),
             )
             for one in outcomes
@@ -140,8 +140,8 @@ class KnownFiles:
             except CheckpointUnwritable as exc:
                 self._observe(_continuing_without_journal(exc))
 
-    def _identity_of_options(self, verified: str) -> str:
-        """Return what identifies the options of a file whose object was *verified*, as its entry must have it."""
+    def _options_in_entry(self, verified: str) -> str:
+        """Return the ``options`` of the journal entry of a file that *verified* has verified."""
         is_shown = self._accepts_any or verified in BY_CONTENT
         return self._options_digest if is_shown else self._verified_parts
 
@@ -152,7 +152,7 @@ class KnownFiles:
         entry = self._journal.find(file.name)
         if entry is None or not entry.etag:
             return None
-        if entry.options not in (self._verified_parts, self._identity_of_options(entry.verified)):
+        if entry.options not in (self._verified_parts, self._options_in_entry(entry.verified)):
             return None
         return entry if is_same_file(entry.stat, file.stat) else None
 

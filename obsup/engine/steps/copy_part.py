@@ -120,8 +120,9 @@ def _check_version(
     if copied is None or not versions or copied in versions:
         return
     copied_parts.record(upload, number, source.name, "")
+    expected = " or ".join(sorted(filter(None, versions)))
     raise DataMismatch(
-        f"part {number} is from version {copied} of {quoted(source.name)}, not from {versions.pop()}",
+        f"part {number} is from version {copied} of {quoted(source.name)}, not from {expected}",
         "The store copied another version than the one that it shows, or that was named",
         run_again(),
     )

@@ -164,7 +164,7 @@ def locked_part(context: UploadContext, upload: Upload, number: int) -> Iterator
         try:
             yield
         finally:
-            started_uploads.touch_checkpoint(upload)  # it may not record the part
+            started_uploads.touch_checkpoint(upload)  # it may not list this part, but shows who sent it
 
 
 def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:

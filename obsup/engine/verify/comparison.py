@@ -172,12 +172,11 @@ class Comparison:
 
     def by_download(self, info: ObjectInfo, read: Callable[[int, int], tuple[str, bytes]]) -> Identical:
         """Compare every byte of the object, which *read* returns, as ``ObjectStore.read_object``."""
-        size = self._stat.size
+        size, again = self._stat.size, "upload the file again to be sure"
+        if info.size < 0:
+            raise self._cannot("The store does not return the size of the object", again)
         if not info.etag and size > DOWNLOADED_BYTES:
-            why = (
-                "It has no ETag: another upload could replace it unnoticed between the requests for its bytes"
-            )
-            raise self._cannot(why, "upload the file again to be sure")
+            raise self._cannot("It has no ETag: it could be replaced unnoticed between two requests", again)
         with self._unchanged_source():
             for first in range(0, size or 1, DOWNLOADED_BYTES):
                 part = Part(1, first, min(DOWNLOADED_BYTES, size - first))

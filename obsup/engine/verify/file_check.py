@@ -44,7 +44,7 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
                 return comparison.by_receipt(info, receipt)
             return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
         except CannotCompare:
-            if not request.download or info is None or info.size != stat.size:
+            if not request.download or info is None or not info.may_have(stat.size):
                 raise
             return comparison.by_download(info, partial(store.read_object, request.target))
 

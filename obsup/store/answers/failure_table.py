@@ -254,7 +254,9 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         Action.RELOAD_CREDENTIALS,
         NotPermitted,
         "The credentials lack the permission, the customer key (SSE-C) is another one, or the bucket blocks SSE-C",
-        run_again("check --sse-c-key-file, or request the permission"),
+        run_again(
+            "check --sse-c-key-file (for the source of a copy: --copy-source-sse-c-key-file), or request the permission"
+        ),
         status="403",
         sent_header="-customer-key",  # Amazon S3: another key for an object, or BlockedEncryptionTypes
     ),

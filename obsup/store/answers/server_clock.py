@@ -34,7 +34,7 @@ class ServerClock:
         ahead_s = self.ahead_s(date)
         if ahead_s is None:
             return False
-        self.offset_s = -ahead_s
+        self.offset_s = self.shown_offset_s = -ahead_s
         return True
 
     def note(self, date: str) -> None:

@@ -48,9 +48,9 @@ _PROXY_REPLY = re.compile(
     r"|(?P<login>authentication (?:failed|methods were rejected)|username/password)|(?P<other>sent invalid data)"
     r"|(?P<closed>closed unexpectedly)"
 )
-# Those that may be different later. RFC 1928, section 6: no permission, unknown command, unknown kind of address.
-# 501: the server does not implement CONNECT, so it is not a proxy.
+# Those that may be different later. 501: the server does not implement CONNECT, so it is not a proxy.
 _TEMPORARY_STATUSES = frozenset({408, 421, 425, 429, 499, *range(500, 600)}) - {501}
+# RFC 1928, section 6: no permission, unknown command, unknown kind of address; and two of SOCKS4.
 _FINAL_SOCKS_CODES = ("02", "07", "08", "5c", "5d")
 
 _NAMED_CODES = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET})
@@ -100,11 +100,11 @@ def network_error(
     if is_proxy and kind in _TLS_KINDS:
         return NetworkError(f"proxy-{kind}", detail, sent=False)
     if before_store:
-        error = UnknownProtocol if kind in _UNANSWERED_KINDS else NetworkError
-        return error("proxy", f"no connection through the proxy: {detail}", sent=False)
+        error_class = UnknownProtocol if kind in _UNANSWERED_KINDS else NetworkError
+        return error_class("proxy", f"no connection through the proxy: {detail}", sent=False)
     is_closed = kind == "reset" and any(isinstance(cause, ConnectionError) for cause in causes)
-    error = UnknownProtocol if is_closed or kind == "no-tls" else NetworkError
-    return error(kind, f"{detail}; the request went to the proxy {place}" if by_proxy else detail, sent)
+    error_class = UnknownProtocol if is_closed or kind == "no-tls" else NetworkError
+    return error_class(kind, f"{detail}; the request went to the proxy {place}" if by_proxy else detail, sent)
 
 
 def _names_of(url: str) -> tuple[str, str]:

@@ -139,6 +139,8 @@ class Transport:
 
     def _explained(self, error: NetworkError, host: _Host) -> NetworkError:
         """Return *error*, or that of a first server which uses another protocol than obsup, as far as it shows."""
+        if error.kind == "proxy-protocol" and not self._may_be_wrong:
+            return NetworkError("proxy", error.detail, sent=False)  # only this once: it has responded before
         is_plain = host.is_forwarded or host.url.startswith("http:") or error.kind == "no-tls"
         is_of_server = error.kind.startswith("proxy") if host.is_tunneled else is_plain
         if not (is_of_server and self._may_be_wrong and isinstance(error, UnknownProtocol)):

@@ -865,6 +865,27 @@ def test_a_proxy_that_expects_tls(answer: Reply, open_transport: Open, authority
             assert send(transport, "http://store.invalid").status == 400
 
 
+def test_a_proxy_that_breaks_once_after_it_has_worked(open_transport: Open, authority: Authority) -> None:
+    """What it replies to the second CONNECT is no HTTP: that is a failure of the network, which is tried again."""
+    with ScriptedServer(ok, tunnel_tls=authority.context("store.example")) as proxy:
+        transport = open_transport(proxy=proxy.endpoint, ca_bundle=str(authority.bundle))
+        send(transport, "https://store.example")
+    with socket.create_server(("127.0.0.1", proxy.port)) as listener:
+
+        def reply() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"broken\r\n\r\n")
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        with pytest.raises(NetworkError) as caught:
+            send(transport, "https://store.example")
+        thread.join()
+    assert caught.value.kind == "proxy"
+
+
 def test_a_proxy_that_uses_http_and_socks_on_one_port(open_transport: Open) -> None:
     """A response that rejects the first request is that of the store."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
