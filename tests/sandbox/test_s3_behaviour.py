@@ -292,7 +292,7 @@ def test_an_encrypted_source_is_copied_with_its_key_only(s3: Any) -> None:
     s3.put_object(**OBJECT, Body=BODY, **customer_key("k"))
     copy = {**BUCKET, "Key": "copy", "CopySource": {**OBJECT}}
     assert refusal(s3.copy_object, **copy) == (400, "InvalidRequest")
-    assert refusal(s3.copy_object, **copy, **customer_key("x", "CopySource"))[0] == 400
+    assert refusal(s3.copy_object, **copy, **customer_key("x", "CopySource"))[0] == 403
     part = {**copy, "UploadId": s3.create_multipart_upload(**BUCKET, Key="copy")["UploadId"], "PartNumber": 1}
     assert refusal(s3.upload_part_copy, **part) == (400, "InvalidRequest")
     s3.upload_part_copy(**part, **customer_key("k", "CopySource"))

@@ -70,7 +70,7 @@ def typed_line(terminal: Terminal) -> str:
         ("obsup upload --digest md\t", "obsup upload --digest md5 "),
         ("obsup upload --digest=md\t", "obsup upload --digest=md5 "),
         ("obsup upload --profile nig\t", "obsup upload --profile nightly "),
-        ("obsup parts backups/x --upload-id \t", "obsup parts backups/x --upload-id UPLOAD1 "),
+        ("obsup parts backups/2026/ --upload-id \t", "obsup parts backups/2026/ --upload-id UPLOAD1 "),
         ("obsup upload --checkpoint-dir fol\t", "obsup upload --checkpoint-dir folder/"),
         ("obsup config in\t", "obsup config init "),
         ("true; obsup upload --if-running sk\t", "true; obsup upload --if-running skip "),
