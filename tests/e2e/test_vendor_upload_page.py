@@ -252,7 +252,7 @@ def test_a_key_has_1_to_1024_characters(ways: dict[str, Way], sandbox: Sandbox, 
 
 
 def test_part_sizes_are_100_kb_to_5_gb(ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
-    """The facade raises a smaller size to 100 KB, as the SDK does."""
+    """The facade raises a smaller size to 100 KB and lowers a larger one to 5 GB, as the SDK does."""
     source = make_file(250_000)
     for name, way in ways.items():
         first = len(sandbox.requests)
@@ -262,7 +262,7 @@ def test_part_sizes_are_100_kb_to_5_gb(ways: dict[str, Way], sandbox: Sandbox, m
         assert sorted(map(int, map(str, parts))) == [1, 2, 3]
         first = len(sandbox.requests)
         for size in (102_399, 5 * 1024**3 + 1):
-            if (name, size) != ("facade", 102_399):
+            if name != "facade":
                 given = Given(("--part-size", str(size)), {"part_size": size}, {"partSize": size})
                 assert way.upload(source, "bucket/key", given).exit_code == 2, (name, size)
         assert len(sandbox.requests) == first

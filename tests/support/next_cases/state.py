@@ -9,7 +9,9 @@ _INIT = "obsup init bigfile bucket/key --parts 2"
 _SENT = (
     f"{_INIT}; obsup part bigfile bucket/key --part-number 1; obsup part bigfile bucket/key --part-number 2"
 )
-_PART_ELSEWHERE = "cd other && obsup part bigfile bucket/key --upload-id $id --parts 2 --part-number"
+_PART_ELSEWHERE = (
+    "cd other && XDG_STATE_HOME=$PWD obsup part bigfile bucket/key --upload-id $id --parts 2 --part-number"
+)
 _IS_OPEN = "obsup uploads bucket | grep -q ."
 _NONE_OPEN = f"! {_IS_OPEN}"
 _COPY = "obsup part bucket/key --upload-id $id --part-number 1 --copy-source bucket/old"
