@@ -45,8 +45,6 @@ from obsup.local.platform.signals import default_child_signals
 from obsup.text import quoted
 from obsup.version import __version__
 
-# The values of a variable that set a flag, as Click has them.
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -169,7 +167,7 @@ def _print_json(error: ObsupError) -> None:
     command = words[: 2 if words[:1] == ["config"] else 1]
     is_given = "--json" in takewhile(lambda word: word != "--", words)
     has_json = any(row.option == "--json" for _, row in rows_of("-".join(command)))
-    if has_json and (is_given or os.environ.get("OBSUP_JSON", "").lower() in _TRUE):
+    if has_json and (is_given or _is_json_set()):
         from obsup.cli.report.fields import failure_fields, tally_fields
         from obsup.engine.job.progress import ProgressTally
 
@@ -177,6 +175,14 @@ def _print_json(error: ObsupError) -> None:
         counts = tally_fields(ProgressTally(None)) if command == ["upload"] else {}
         with contextlib.suppress(LocalFailure):  # the message on stderr has been printed
             print_json({**failure, **counts})
+
+
+def _is_json_set() -> bool:
+    """Return whether the environment has --json, as Click reads a flag."""
+    try:
+        return bool(click.BOOL.convert(os.environ.get("OBSUP_JSON") or "false", None, None))
+    except click.BadParameter:
+        return False
 
 
 def _report_bug(exc: Exception) -> int:

@@ -114,8 +114,8 @@ class Vendor(Value):
     ``no_endpoints_variable`` is ``true``.
 
     ``credential_chain`` is the name of its library that finds credentials, if obsup uses one. ``path_style_elsewhere``:
-    at hosts that are not known, the bucket is in the path. ``region_prefix``: each of its regions has
-    a second name that begins with it; signatures have the name without it.
+    at hosts that are not known, the bucket is in the path. ``region_prefix``: each of its regions has a second name
+    that begins with it; signatures have the name without it.
 
     The first of ``dialects`` is the default. The first host family that matches applies, so specific ones come first.
     """

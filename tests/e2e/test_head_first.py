@@ -67,7 +67,11 @@ def test_a_token_that_has_expired(
     ("command", "code", "text"),
     [
         (COMMANDS[0], 77, "403"),
-        (COMMANDS[1], 0, "HeadObject is not permitted: existing objects are not compared, but sent again"),
+        (
+            COMMANDS[1],
+            0,
+            "HeadObject is not permitted: existing objects cannot be compared, so their files are sent again",
+        ),
     ],
     ids=["verify", "upload"],
 )

@@ -29,7 +29,9 @@ from obsup.local.source.part_md5s import hash_grouped, in_groups
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Stored, Upload
 
-_NOT_COMPARED = "HeadObject is not permitted: existing objects are not compared, but sent again"
+_NOT_COMPARED = (
+    "HeadObject is not permitted: existing objects cannot be compared, so their files are sent again"
+)
 
 
 def find_made(

@@ -30,7 +30,8 @@ class _Threads(ThreadPoolExecutor):
 
     def _adjust_thread_count(self) -> None:
         try:
-            check_thread_room()
+            if len(self._threads) < self._max_workers:  # this is called for every task
+                check_thread_room()
             super()._adjust_thread_count()
         except RuntimeError:
             if not self._threads:

@@ -29,8 +29,8 @@ class FailureRule(Value):
     ``statuses`` and ``codes`` are HTTP statuses and error codes; an empty set covers all. If there are ``phrases``
     (lower-case), the message of the store must contain one of them. ``without_message``: the store must send no
     message; ``is_page``: the response must be a web page. ``sent_header``: the name of a header of the request must
-    contain it. ``kinds`` are those of NetworkError. ``error`` is the class,
-    and thereby the exit code, of the final error; ``why`` and ``next_step`` are its texts.
+    contain it. ``kinds`` are those of NetworkError. ``error`` is the class, and thereby the exit code, of the final
+    error; ``why`` and ``next_step`` are its texts.
     """
 
     action: Action

@@ -51,7 +51,7 @@ def read_head(stream: io.BufferedReader, method: str) -> Head:
             raise ConnectionResetError("the connection was closed without a response")
         match = _STATUS_LINE.match(line)
         if match is None:
-            raise UnknownProtocol("reset", "the response is invalid: not HTTP/1", sent=True)
+            raise _invalid("not HTTP/1", UnknownProtocol)
         status, headers = int(match[2]), _read_headers(stream)
         if not 100 <= status < 200 or status == 101:
             return _head(status, headers, method=method, is_old=match[1] == b"0")
@@ -150,5 +150,5 @@ def _incomplete() -> NetworkError:
     return NetworkError("incomplete", "the response was incomplete", sent=True)
 
 
-def _invalid(reason: str) -> NetworkError:
-    return NetworkError("reset", f"the response is invalid: {reason}", sent=True)
+def _invalid(reason: str, error_class: type[NetworkError] = NetworkError) -> NetworkError:
+    return error_class("reset", f"the response is invalid: {reason}", sent=True)

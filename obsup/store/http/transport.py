@@ -78,7 +78,7 @@ class Transport:
         self._hosts: dict[str, _Host] = {}
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.Lock()
-        self._may_be_wrong = True  # nothing has answered yet
+        self._may_use_another_protocol = True  # nothing has answered yet
         self._lasting_secrets: tuple[str, ...] = ()
 
     def exchange(
@@ -131,7 +131,7 @@ class Transport:
         trust = partial(describe_trust, self._settings, os.environ)
         if not isinstance(exc, UnknownProtocol):
             error = network_error(exc, host.url, by_proxy=host.is_forwarded, trust=trust)
-        elif host.is_forwarded and self._may_be_wrong:
+        elif host.is_forwarded and self._may_use_another_protocol:
             error = UnknownProtocol("proxy-protocol", "the proxy does not use HTTP", sent=False)
         else:
             error = UnknownProtocol(exc.kind, exc.detail, exc.sent)
@@ -139,27 +139,27 @@ class Transport:
 
     def _explained(self, error: NetworkError, host: _Host) -> NetworkError:
         """Return *error*, or that of a first server which uses another protocol than obsup, as far as it shows."""
-        if error.kind == "proxy-protocol" and not self._may_be_wrong:
+        if error.kind == "proxy-protocol" and not self._may_use_another_protocol:
             return NetworkError("proxy", error.detail, sent=False)  # only this once: it has responded before
         is_plain = host.is_forwarded or host.url.startswith("http:") or error.kind == "no-tls"
         is_of_server = error.kind.startswith("proxy") if host.is_tunneled else is_plain
-        if not (is_of_server and self._may_be_wrong and isinstance(error, UnknownProtocol)):
+        if not (is_of_server and self._may_use_another_protocol and isinstance(error, UnknownProtocol)):
             return error
         # Imported here because few runs need it.
         from obsup.store.http.probe import check_protocol_of_proxy, check_protocol_of_store
 
         check = check_protocol_of_store if host.through is None else check_protocol_of_proxy
         found = check(host.url, error, self._probe_timeout_s)
-        self._may_be_wrong = self._may_be_wrong and found is not error
+        self._may_use_another_protocol = self._may_use_another_protocol and found is not error
         return found
 
     def _check_first(self, response: Response, host: _Host) -> None:
         """Raise NetworkError if the first *response* is that of a proxy that expects TLS."""
-        if self._may_be_wrong and host.is_forwarded and response.status == HTTPStatus.BAD_REQUEST:
+        if self._may_use_another_protocol and host.is_forwarded and response.status == HTTPStatus.BAD_REQUEST:
             from obsup.store.http.probe import require_no_tls  # imported here because few runs need it
 
             require_no_tls(host.url, self._probe_timeout_s)
-        self._may_be_wrong = False
+        self._may_use_another_protocol = False
 
     @property
     def _probe_timeout_s(self) -> float:
