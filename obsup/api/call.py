@@ -20,7 +20,13 @@ from obsup.api.wording import reword, reworded_to
 from obsup.engine.job.connection import StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
-from obsup.engine.job.option_values import Limits, check_local_mistakes, connect_options, upload_request
+from obsup.engine.job.option_values import (
+    Limits,
+    check_local_mistakes,
+    connect_options,
+    files_of_environment,
+    upload_request,
+)
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
@@ -184,12 +190,13 @@ def _check_output_files(values: Mapping[str, Any], request: UploadRequest, sourc
     """Raise WrongUsage if a file to write is one that the call reads."""
     outputs = {"checkpoint": request.checkpoint, "receipt": request.receipt}
     read = {keyword: value for keyword, value in values.items() if isinstance(value, Path)}
-    files = read | {name: path for name, path in outputs.items() if path is not None}
+    written = {name: path for name, path in outputs.items() if path is not None}
+    files = files_of_environment() | read | written if written else {}
     found = find_overwritten(tuple(outputs), files, [source] if source is not None else [])
     if found is not None:
         what = "source" if found.source is not None else found.other
         raise WrongUsage(
-            f"{found.name} {quoted(found.path)} is the file of {what}",
+            f"{found.name} {quoted(found.path)} is {what if ' ' in what else f'the file of {what}'}",
             "It would be overwritten",
             NextStep("Pass another path"),
         )

@@ -17,7 +17,7 @@ CASES = {
     "upload bigfile bucket/key --log-file FILE": 78,
     "upload -r tree bucket/p/ --failed-list FILE": 74,
     "upload bigfile bucket/key --provider s3 --sse-c-key-file FILE": 78,
-    "config init --config FILE": 78,
+    "config init --config FILE": 74,
     "upload bigfile bucket/key --config FILE": 78,
     # The upload itself needs no checkpoint.
     "upload bigfile bucket/key --checkpoint FILE": 0,

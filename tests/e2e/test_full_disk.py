@@ -359,11 +359,12 @@ def test_the_single_steps_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox
 
 @on_any
 def test_config_init_on_a_full_disk(disk_shell: DiskShell) -> None:
-    """Exit 78, without an empty file that would block the next attempt."""
+    """Exit 74, without an empty file that would block the next attempt."""
     disk_shell.disk.fill()
     outcome = disk_shell.run("config", "init", "--config", "obsup.toml")
-    assert outcome.code == 78, outcome.err
+    assert outcome.code == 74, outcome.err
     assert disk_shell.disk.error_text in outcome.err
+    assert "Next:  Free disk space" in outcome.err
     disk_shell.disk.free()
     assert disk_shell.run("config", "init", "--config", "obsup.toml").code == 0
 

@@ -170,6 +170,41 @@ def test_the_configuration_file_at_its_default_path_is_not_overwritten(
     assert config.read_text() == "# kept\n"
 
 
+@pytest.mark.parametrize(
+    ("variable", "name", "text"),
+    [
+        ("AWS_SHARED_CREDENTIALS_FILE", "elsewhere", "the credentials file"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "token", "the credentials file"),
+        ("REQUESTS_CA_BUNDLE", "trusted.pem", "the file of REQUESTS_CA_BUNDLE"),
+        ("HOME", ".aws/credentials", "the credentials file"),
+    ],
+)
+def test_a_file_that_the_environment_names_is_not_overwritten(
+    shell: Shell, sandbox: Sandbox, variable: str, name: str, text: str
+) -> None:
+    """Exit 2, before a request: the log would be appended to the keys of another tool."""
+    make_files(shell, "bigfile", name)
+    path = shell.folder / name
+    before = path.read_bytes()
+    value = str(shell.folder if variable == "HOME" else path)
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--log-file", name, **{variable: value})
+    assert (outcome.code, path.read_bytes(), sandbox.requests) == (2, before, [])
+    assert f"--log-file {name} is the same file as {text}" in outcome.err
+
+
+def test_the_checkpoint_of_an_upload_is_not_overwritten(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 2, although no option names it as the checkpoint; the same for the journal of a batch."""
+    make_files(shell, "bigfile", "tree/a", size=10)
+    assert shell.run("init", "bigfile", "bucket/key").code == 0
+    assert shell.run("upload", "-r", "tree/", "bucket/p/", "--checkpoint", "kept").code == 0
+    (checkpoint,) = shell.folder.glob("bigfile.*.obsup.json")
+    for path in (checkpoint, shell.folder / "kept"):
+        before = path.read_bytes()
+        outcome = shell.run("upload", "bigfile", "bucket/key", "--log-file", path.name)
+        assert (outcome.code, path.read_bytes()) == (2, before)
+        assert f"--log-file {path.name} is the checkpoint of an upload" in outcome.err
+
+
 def test_a_file_with_the_name_of_a_checkpoint_is_sent(shell: Shell, sandbox: Sandbox) -> None:
     """Only its content shows whether it is one."""
     make_files(shell, "tree/report.deadbeef.obsup.json", "tree/.x.deadbeef.obsup.json.89ef0123.abcdefgh")
@@ -223,14 +258,18 @@ def test_the_api_replaces_no_file_that_it_reads(
     source.write_bytes(b"x" * 300_000)
     key.write_bytes(b"k" * 32)
     key.chmod(0o600)
+    keys_of_aws = shell.folder / "aws"
+    keys_of_aws.write_text("[default]")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys_of_aws))
     for keywords in (
         {"receipt": source},
         {"checkpoint": source},
         {"receipt": key, "sse_c_key_file": key},
         {"checkpoint": key, "sse_c_key_file": key},
         {"receipt": shell.folder / "one", "checkpoint": shell.folder / "one"},
+        {"receipt": keys_of_aws},
     ):
-        with pytest.raises(WrongUsage, match="is the file of"):
+        with pytest.raises(WrongUsage, match=r"is the (credentials )?file "):
             upload_file(source, "bucket/key", **keywords)  # type: ignore[arg-type]
     with source.open("rb") as reader, pytest.raises(WrongUsage, match="receipt"):
         upload_file(reader, "bucket/key", receipt=source)

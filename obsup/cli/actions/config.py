@@ -25,7 +25,7 @@ from obsup.dialects.endpoints import normalise_endpoint
 from obsup.dialects.objects.secret_names import names_secret
 from obsup.dialects.registry import STORES, VENDORS
 from obsup.engine.job.option_values import connect_options
-from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
+from obsup.errors import BadConfiguration, Denied, LocalFailure, NextStep, WrongUsage
 from obsup.local.config.credentials import (
     OWN_VARIABLES,
     CredentialSettings,
@@ -40,7 +40,7 @@ from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.platform.files import open_file
 from obsup.local.platform.paths import CONFIG_PATH_TEXT
-from obsup.local.state.atomic_file import write_atomically
+from obsup.local.state.atomic_file import write_atomically, writing_advice
 from obsup.local.state.folders import create_missing_folders, is_special
 from obsup.options.row import OptionRow
 from obsup.store.http.proxy import given_proxies
@@ -70,6 +70,7 @@ PROFILE = """\
 #credentials = "oss"
 """
 MASK = "…"
+_OTHER_FILE = "name another file with --config"
 
 
 def run_init(
@@ -108,20 +109,20 @@ def run_init(
 
 
 def _create(path: Path, text: str) -> None:
-    """Write *text* into a new file. Raises BadConfiguration."""
+    """Write *text* into a new file. Raises BadConfiguration, LocalFailure."""
     try:
         create_missing_folders(path.parent)
         descriptor = open_file(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, private=True)
     except FileExistsError as exc:
         raise _existing(path) from exc
     except OSError as exc:
-        raise _unwritable(path, exc.strerror or "") from exc
+        raise _unwritable(path, exc) from exc
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as exc:
         path.unlink(missing_ok=True)
-        raise _unwritable(path, exc.strerror or "") from exc
+        raise _unwritable(path, exc) from exc
 
 
 def _extensible(path: Path, given: Mapping[str, str]) -> Config:
@@ -139,18 +140,19 @@ def _extensible(path: Path, given: Mapping[str, str]) -> Config:
 
 
 def _add_profile(present: Config, profile: Mapping[str, str]) -> None:
-    """Add the *profile*, with own values for those of the defaults, and nothing else. Raises BadConfiguration."""
+    """Add the *profile*, with own values for those of the defaults. Raises BadConfiguration, LocalFailure."""
     path, name = present.path, profile["profile"]
     keys = {key: value for key, value in profile.items() if key != "profile"}
     keys = {**keys, **own_values(present.defaults, keys)}
     try:
         text = changed_text(read_content(path, MAX_BYTES).data.decode(), name, keys)
         if text is None:
-            raise _unwritable(path, "Its tables are not of the form [NAME] and KEY = VALUE")
+            why = "Its tables are not of the form [NAME] and KEY = VALUE"
+            raise BadConfiguration(f"cannot write {quoted(path)}", why, NextStep(_OTHER_FILE))
         # A link stays, and so does the mode of the file, unless it has secrets now.
         write_atomically(path.resolve(), text.encode(), is_private="secret_access_key" in keys)
     except OSError as exc:
-        raise _unwritable(path, exc.strerror or "") from exc
+        raise _unwritable(path, exc) from exc
 
 
 def _can_ask() -> bool:
@@ -165,8 +167,9 @@ def _existing(path: Path) -> BadConfiguration:
     )
 
 
-def _unwritable(path: Path, why: str) -> BadConfiguration:
-    return BadConfiguration(f"cannot write {quoted(path)}", why, NextStep("name another file with --config"))
+def _unwritable(path: Path, exc: OSError) -> LocalFailure:
+    step = NextStep(f"{writing_advice(exc)}, or {_OTHER_FILE}")
+    return LocalFailure(f"cannot write {quoted(path)}", exc.strerror or "", step)
 
 
 def new_profile(given: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from obsup.engine.inspect.connection_checks import (
 )
 from obsup.engine.inspect.finding import Finding, information
 from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
-from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again
+from obsup.errors import BadConfiguration, LocalFailure, NextStep, ObsupError, run_again
 from obsup.local.config.file import MAX_BYTES
 from obsup.local.config.saved_table import changed_text, table_line, table_lines
 from obsup.local.files.content import read_content
@@ -132,7 +132,7 @@ def _is_signature_rejected(error: ObsupError) -> bool:
 def _save(options: CommandOptions, settings: Mapping[str, str], remarks: Sequence[str]) -> Path:
     """Write *settings* into the configuration file and return its path.
 
-    Raises BadConfiguration if the file cannot be written, or if its form makes the change unsafe.
+    Raises BadConfiguration if its form makes the change unsafe, LocalFailure if it cannot be written.
     """
     named, profile = options.connect.config_path, options.connect.profile
     path = Path(named) if named is not None else default_config_path(os.environ)
@@ -147,12 +147,12 @@ def _save(options: CommandOptions, settings: Mapping[str, str], remarks: Sequenc
         # A link stays, and so does the mode of the file.
         write_atomically(path.resolve(), changed.encode(), is_private=not exists(path))
     except OSError as exc:
-        raise _unsaved(path, exc.strerror or "") from exc
+        raise _unsaved(path, exc.strerror or "", LocalFailure) from exc
     return path
 
 
-def _unsaved(path: Path, why: str) -> BadConfiguration:
-    return BadConfiguration(
+def _unsaved(path: Path, why: str, kind: type[ObsupError] = BadConfiguration) -> ObsupError:
+    return kind(
         f"the settings were not written to {quoted(path)}",
         why,
         NextStep("write the printed lines into the configuration file"),

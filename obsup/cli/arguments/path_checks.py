@@ -10,7 +10,6 @@ import click
 from obsup.cli.arguments.types import too_long
 from obsup.text import shell_line
 
-_DEFAULT_CONFIG = "the configuration file"
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
 
 
@@ -26,25 +25,35 @@ def check_output_files(ctx: click.Context) -> None:
     from obsup.local.files.existing import is_directory  # help needs no other package
     from obsup.local.files.overwritten import find_overwritten
 
-    found = find_overwritten(outputs, _files_of_options(ctx), list(_sources(ctx)), allowed=allowed)
-    if found is None:
+    files = _files_of_options(ctx)
+    if files.keys().isdisjoint(outputs):
         return
-    what = f"the same file as {_option(found.other)}"
-    if found.source is not None:
-        what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
-    text = f"{_option(found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
-    raise click.UsageError(text, ctx)
+    from obsup.engine.job.option_values import files_of_environment
+    from obsup.local.state.checkpoint_path import records_progress
+
+    found = find_overwritten(outputs, files | files_of_environment(), list(_sources(ctx)), allowed=allowed)
+    if found is not None:
+        what = f"the same file as {_option(found.other)}"
+        if found.source is not None:
+            what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
+        raise _overwrites(found.name, found.path, what, ctx)
+    for name in outputs:
+        if name != "checkpoint" and name in files and records_progress(files[name]):
+            raise _overwrites(name, files[name], "the checkpoint of an upload", ctx)
+
+
+def _overwrites(name: str, path: Path, what: str, ctx: click.Context) -> click.UsageError:
+    text = f"{_option(name)} {path} is {what}: obsup would overwrite it. Name another file."
+    return click.UsageError(text, ctx)
 
 
 def _option(name: str) -> str:
-    if name == _DEFAULT_CONFIG:
-        return name
-    return f"--{name.replace('_', '-')}"
+    """Return the option of the parameter *name*; the name of a file without an option remains as it is."""
+    return f"--{name.replace('_', '-')}" if name.isidentifier() else name
 
 
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:
-    """Return the files that options of the command name, by parameter, and the configuration file."""
-    from obsup.local.files.user_folders import default_config_path
+    """Return the files that options of the command name, by parameter."""
     from obsup.options.kinds import FILE, TEXT_FILE
     from obsup.options.table import rows_of
 
@@ -53,8 +62,6 @@ def _files_of_options(ctx: click.Context) -> dict[str, Path]:
     etags_from = given.get("etags_from")
     if etags_from is not None:
         given["etags_from"] = etags_from.name  # it is open
-    if "config_path" in given and given["config_path"] is None:
-        given[_DEFAULT_CONFIG] = default_config_path()
     return {name: Path(path) for name, path in given.items() if path not in (None, "", "-")}
 
 

@@ -16,15 +16,16 @@ from obsup.engine.job.executor_spec import check_spec
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import WrongUsage, run_again
+from obsup.local.config.credentials import credential_files
 from obsup.local.config.file import load_config
 from obsup.local.config.vendor_settings import find_vendor_settings
-from obsup.local.files.user_folders import home_folder
+from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.model import ObjectOptions, Target
 from obsup.options.table import object_values
 from obsup.rate import Rate
 from obsup.store.http.proxy import check_proxy
 from obsup.store.http.settings import ConnectionSettings
-from obsup.store.http.tls_files import check_tls_files
+from obsup.store.http.tls_files import CA_VARIABLES, check_tls_files
 from obsup.value import Value
 
 # poll(2) cannot wait much longer than ten times as long.
@@ -119,6 +120,14 @@ def vendor_settings_of(profile: str | None, config_path: Path | None) -> tuple[V
     named = load_config(config_path, os.environ).find_profile(profile) if profile is not None else None
     aws_profile = named.aws_profile if named is not None else None
     return find_vendor_settings(os.environ, home_folder(), aws_profile=aws_profile)
+
+
+def files_of_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
+    """Return the files that are read without an option, each with its name in messages."""
+    config_path = default_config_path(environ)
+    files = {"the configuration file": config_path} if config_path is not None else {}
+    files |= {f"the file of {name}": Path(environ[name]) for name in CA_VARIABLES if environ.get(name)}
+    return files | credential_files(environ, home_folder(environ))
 
 
 def upload_request(values: Mapping[str, Any], source: Path, target: Target) -> UploadRequest:

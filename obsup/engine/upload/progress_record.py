@@ -18,6 +18,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.errors import CheckpointUnwritable, NextStep, WrongUsage
 from obsup.local.files.existing import exists
+from obsup.local.platform.files import touch
 from obsup.local.platform.processes import start_thread
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
@@ -134,7 +135,7 @@ class ProgressRecord:
         with self._write_lock, contextlib.suppress(OSError):
             path = self._path or self._outdated  # a full disk still takes a time
             if path is not None and not self._is_replaced(path):
-                os.utime(path)
+                touch(str(path))
                 self._written = _status(path)
 
     def _is_replaced(self, path: Path) -> bool:

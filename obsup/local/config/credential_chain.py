@@ -70,6 +70,13 @@ class Chain(Value):
         paths = [home / name for name in self.files] if home is not None else []
         return next((str(path) for path in paths if is_file(path)), None)
 
+    def list_files(self, environ: Mapping[str, str], home: Path | None) -> list[Path]:
+        """Return the paths of the files that only the library reads; they may not exist."""
+        named = [
+            Path(environ[name]) for name in self.variables if name.endswith("_FILE") and environ.get(name)
+        ]
+        return named + ([home / name for name in self.files] if home is not None else [])
+
     def find_for_profile(self, name: str, vendor_profile: str | None) -> Credentials:
         """Return what the chain finds for the profile *name*, which asks for it.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from obsup.dialects.registry import find_vendor
+from obsup.dialects.registry import VENDORS, find_vendor
 from obsup.dialects.vendor import KeyNames
 from obsup.errors import BadConfiguration, Denied, run_again
 from obsup.local.config.credential_fields import pair_keys
@@ -227,6 +227,19 @@ def find_chain(name: str) -> Chain | None:
     from obsup.local.config.oss_chain import OSS_CHAIN
 
     return dict(zip(CREDENTIAL_CHAINS, (AWS_CHAIN, OSS_CHAIN, OBS_CHAIN), strict=True)).get(name)
+
+
+def credential_files(environ: Mapping[str, str], home: Path | None) -> dict[str, Path]:
+    """Return the files in which the vendors' tools and libraries keep credentials, each with its name in messages."""
+    from obsup.local.config.vendor_files import list_sections
+
+    paths: set[Path] = set()
+    for vendor in VENDORS.values():
+        paths.update(one.path for one in list_sections(vendor.name, environ=environ, home=home))
+        chain = find_chain(vendor.credential_chain)
+        if chain is not None:
+            paths.update(chain.list_files(environ, home))
+    return {f"the credentials file {path}": path for path in sorted(paths)}
 
 
 def _not_found(

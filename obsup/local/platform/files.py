@@ -55,6 +55,11 @@ if sys.platform == "win32":
         with contextlib.suppress(FileNotFoundError):
             _repeat_while_in_use(lambda: os.unlink(exact(path)))  # noqa: PTH108
 
+    def touch(path: str) -> None:
+        """Set the times of the file at *path* to now, not of what a link leads to. Raises OSError."""
+        if not os.path.islink(exact(path)):  # noqa: PTH114
+            os.utime(exact(path))
+
     def sync_file(descriptor: int) -> None:
         """Write the content of the open file to the disk. Raises OSError."""
         os.fsync(descriptor)
@@ -135,6 +140,10 @@ else:
         """Remove the file, if it exists. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108
+
+    def touch(path: str) -> None:
+        """Set the times of the file at *path* to now, not of what a link leads to. Raises OSError."""
+        os.utime(path, follow_symlinks=False)
 
     def sync_file(descriptor: int) -> None:
         """Write the content of the open file to the disk. Raises OSError."""

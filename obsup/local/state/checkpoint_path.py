@@ -21,6 +21,7 @@ SUFFIX = ".obsup.json"
 MAX_NAME_BYTES = 180
 HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
 HEAD_BYTES = 64
+JOURNAL_HEAD = b'{"journal":"obsup",'
 
 
 def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
@@ -84,13 +85,26 @@ def fallback_folder() -> Path:
 def looks_like_checkpoint(path: str) -> bool:
     """Return whether the file at *path* begins as a checkpoint, is empty as after a power failure, or is removed."""
     try:
-        with os.fdopen(open_file(path, os.O_RDONLY | NO_WAIT), "rb") as file:
-            head = file.read(HEAD_BYTES)
+        head = _read_head(path)
     except FileNotFoundError:
         return not os.path.lexists(path)  # not a symbolic link that leads nowhere
     except OSError:
         return False
     return not head or HEAD.match(head) is not None
+
+
+def records_progress(path: Path) -> bool:
+    """Return whether the file at *path* begins as a checkpoint or as the journal of a batch."""
+    try:
+        head = _read_head(str(path))
+    except OSError:
+        return False
+    return HEAD.match(head) is not None or head.startswith(JOURNAL_HEAD)
+
+
+def _read_head(path: str) -> bytes:
+    with os.fdopen(open_file(path, os.O_RDONLY | NO_WAIT), "rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def short_name(name: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from msgspec import field
 
 from obsup.local.files.existing import is_file
 from obsup.local.files.own_file import distrust_path
+from obsup.local.platform.files import touch
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.typed_json import read_record, write_record
@@ -99,7 +99,7 @@ def touch_checkpoint(upload: Upload) -> None:
     started = find(upload)
     if started is not None and started.checkpoint is not None:
         with contextlib.suppress(OSError):
-            os.utime(started.checkpoint)
+            touch(started.checkpoint)
 
 
 def find_own(upload: Upload, source: str, options_digest: str) -> Upload | None:

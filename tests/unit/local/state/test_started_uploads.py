@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -84,3 +85,18 @@ def test_a_state_directory_that_cannot_be_written_is_not_an_error(
     started_uploads.remove(UPLOAD)
     assert started_uploads.find(UPLOAD) is None
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_time_of_the_checkpoint_is_not_that_of_a_link(home: Path) -> None:
+    """If a link has replaced the recorded checkpoint, the file that it leads to stays as it is."""
+    path, other = home / "checkpoint", home / "other"
+    started_uploads.add(replace(STARTED, checkpoint=str(path)))
+    for one in (path, other):
+        one.touch()
+        os.utime(one, (1, 1))
+    started_uploads.touch_checkpoint(STARTED.upload)
+    assert path.stat().st_mtime > 1
+    path.unlink()
+    path.symlink_to(other)
+    started_uploads.touch_checkpoint(STARTED.upload)
+    assert other.stat().st_mtime == 1
