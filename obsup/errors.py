@@ -9,6 +9,7 @@ import errno
 from typing import NamedTuple, Self
 
 from obsup.local.platform.paths import HAS_POSIX_TOOLS
+from obsup.text import without_url_secrets
 
 
 class NextStep(NamedTuple):
@@ -69,6 +70,7 @@ class ObsupError(Exception):
     def __init__(
         self, what: str, why: str = "", next_step: NextStep | None = None, refusal: Refusal | None = None
     ) -> None:
+        what, why = without_url_secrets(what), without_url_secrets(why)
         super().__init__(what, why, next_step, refusal)
         self.what = what
         self.why = why

@@ -8,14 +8,20 @@ Windows, the shells are cmd.exe and PowerShell, which have no syntax for such ch
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 
 from obsup.local.platform.paths import HAS_POSIX_TOOLS, quote_word
 
+MASK = "***"
 _MAX_PRINTABLE = 500
 # Windows has no printf, but a backslash in every path.
 _ESCAPES = {"\t": "\\t", "\n": "\\n"} | ({"\\": "\\\\"} if HAS_POSIX_TOOLS else {})
+_SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$|^sig$")
+_LOGIN = re.compile(r"(?i)(https?:[/\\]+)[^\s/\\?#'\"]+@")
+_PARAMETER = re.compile(r"([?&]([\w.%-]+)=)[^\s&'\"]*[^\s&'\".,:;)]")
 _NAMES_ARE_UTF_8 = sys.getfilesystemencoding() == "utf-8"
 
 
@@ -35,7 +41,21 @@ def shell_word(word: object) -> str:
     return "$'" + one_line(text).replace("'", "\\'") + "'"
 
 
-def without_password(url: str, mask: str = "***") -> str:
+@lru_cache(maxsize=256)
+def names_secret(name: str) -> bool:
+    """Return whether the value of the header or parameter *name* is a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def without_url_secrets(text: str) -> str:
+    """Return *text* without the login and the secret parameters of each URL in it, such as a presigned one."""
+    if "@" not in text and "=" not in text:
+        return text
+    text = _LOGIN.sub(rf"\1{MASK}@", text)
+    return _PARAMETER.sub(lambda match: f"{match[1]}{MASK}" if names_secret(match[2]) else match[0], text)
+
+
+def without_password(url: str, mask: str = MASK) -> str:
     """Return *url* with *mask* instead of a password, whether or not it is valid."""
     head, at, host = url.rpartition("@")
     scheme, separator, user = head.rpartition("://")
@@ -66,7 +86,8 @@ def one_line(text: str) -> str:
 
 
 def shielded(text: str) -> str:
-    """Return *text* without control characters, except line breaks and tabs."""
+    """Return *text* without the secrets of URLs, and without control characters, except line breaks and tabs."""
+    text = without_url_secrets(text)
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in "\n\t" else _octal(one) for one in text)

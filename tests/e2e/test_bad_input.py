@@ -92,6 +92,34 @@ def test_a_password_in_the_target_is_not_repeated(
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "upload bigfile URL --json",
+        "upload URL bucket/key --json",
+        "upload -r URL bucket/key/ --json --max-time 0.1s --endpoint http://127.0.0.1:9",
+        "upload bigfile bucket/key --jobs URL --json",
+        "part URL bucket/key --part-number 1",
+        "part bigfile bucket/key --copy-source URL --part-number 1",
+        "uploads URL",
+        "URL",
+    ],
+)
+def test_a_presigned_url_is_not_repeated_with_its_signature(
+    command: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Neither in an error of Click, nor in JSON, nor in the command of "Next:"."""
+    make_file(10)
+    url = (
+        "https://user:SECRET-word@bucket.example/key?X-Amz-Credential=AK%2F2026&X-Amz-Signature=SECRET0123"
+        "&X-Amz-Security-Token=SECRET%2Ftoken"
+    )
+    outcome = shell.run(*(url if word == "URL" else word for word in command.split()))
+    assert outcome.code in (2, 65, 66, 75)
+    assert "SECRET" not in outcome.err + outcome.out
+    assert sandbox.requests == []
+
+
 def test_an_unreadable_source(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """The permission is checked before anything is initiated."""
     make_file(1000).chmod(0)

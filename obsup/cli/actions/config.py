@@ -22,7 +22,6 @@ from obsup.cli.arguments.store_defaults import (
 )
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint
-from obsup.dialects.objects.secret_names import names_secret
 from obsup.dialects.registry import STORES, VENDORS
 from obsup.engine.job.option_values import connect_options
 from obsup.errors import BadConfiguration, Denied, LocalFailure, NextStep, WrongUsage
@@ -44,7 +43,7 @@ from obsup.local.state.atomic_file import write_atomically, writing_advice
 from obsup.local.state.folders import create_missing_folders, is_special
 from obsup.options.row import OptionRow
 from obsup.store.http.proxy import given_proxies
-from obsup.text import one_line, quoted, without_password
+from obsup.text import names_secret, one_line, quoted, without_password
 from obsup.vendor_names import DEFAULT_PROVIDER
 
 HEAD = """\

@@ -136,7 +136,7 @@ class BatchReport:
         fields: dict[str, Any] = {"source": utf8_name(outcome.path)}
         if outcome.error is not None:
             fields |= failure_fields(outcome.error, command=self._command, resume=None)
-            fields["resumeCommand"] = shell_line(self._resume.words)
+            fields["resumeCommand"] = None if self._resume.has_secret else shell_line(self._resume.words)
         elif outcome.result is not None:
             fields |= result_fields(outcome.result) | {"command": self._command}
         else:

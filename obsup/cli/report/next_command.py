@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from obsup.errors import NextStep, ObsupError, WrongUsage, run_again
 from obsup.local.platform.paths import HAS_POSIX_TOOLS
-from obsup.text import shell_line
+from obsup.text import shell_line, without_url_secrets
 from obsup.units import counted
 from obsup.vendor_names import PROVIDERS
 
@@ -39,6 +39,11 @@ class ResumeCommand(NamedTuple):
         if self.keeps_parts:
             return "run the same pipe again"
         return "run the whole pipe again from its beginning (--checkpoint FILE would make it resumable)"
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether it contains a presigned URL or a login, so that no message may show it."""
+        return any(without_url_secrets(word) != word for word in self.words)
 
     def text(self, words: Iterable[str]) -> str:
         """Return *words*, which are those of this command or a change of it, as the user runs them."""
@@ -82,6 +87,7 @@ def shown_command(error: ObsupError, resume: ResumeCommand | None) -> str:
     "" if it has none, if only a pipe can run it, or if it does something else: replaces or discards what exists.
     """
     step = next_step(error, resume)
+    resume = _showable(resume)
     step = _fitting(step, resume) if step is not None else None
     words = _command(step, resume) if step is not None and step.rerun else []
     is_changed = resume is not None and (
@@ -97,6 +103,7 @@ def next_line(
 
     *stored* counts the parts that the store holds, and all parts.
     """
+    resume = _showable(resume)
     step = _fitting(step, resume)
     words = _command(step, resume)
     text = capitalised(_instruction(step, resume))
@@ -113,6 +120,10 @@ def next_line(
     if not words:
         return sentence(text)
     return f"{text}: {resume.text(words) if resume is not None and step.rerun else shell_line(words)}"
+
+
+def _showable(resume: ResumeCommand | None) -> ResumeCommand | None:
+    return None if resume is None or resume.has_secret else resume
 
 
 def _fitting(step: NextStep, resume: ResumeCommand | None) -> NextStep:

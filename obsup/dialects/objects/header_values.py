@@ -10,10 +10,10 @@ from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.objects.parameters import option_of
-from obsup.dialects.objects.secret_names import names_secret
 from obsup.errors import NextStep, WrongUsage
 from obsup.model import TOKEN_NAME
 from obsup.options.table import HEADER_OPTIONS
+from obsup.text import names_secret
 from obsup.units import parse_duration
 
 Renderer = Callable[[Dialect, str, Any], dict[str, str]]

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
-from obsup.dialects.objects.secret_names import names_secret
 from obsup.store.http.settings import Response
+from obsup.text import MASK, names_secret
 
-MASK = "***"
 # A shorter value would also match in ETags and upload ids.
 MIN_SECRET_CHARACTERS = 8
 # The metadata of an object is what HeadObject is asked for: obsup-token shows whose upload made the object.
