@@ -89,10 +89,13 @@ def check_tls(url: str, settings: ConnectionSettings) -> Encryption:
 def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -> NetworkError:
     """Return the error for *proxy*, the URL that obsup connects to, if its first connection failed with *error*.
 
-    It is another one if the proxy answers to another protocol than that of its URL, and *error* itself otherwise.
+    It is another one if the proxy answers to another protocol than that of its URL, or has sent what is not of its
+    protocol and does not answer to it, and *error* itself otherwise.
     """
-    wanted, found = _find_protocol(_with_scheme(proxy), timeout_s)
-    return _wrong_protocol(proxy, wanted, found) if found or error.kind == "proxy-protocol" else error
+    url = _with_scheme(proxy)
+    wanted, found = _find_protocol(url, timeout_s)
+    is_other = found or (error.kind == "proxy-protocol" and not _uses(url, wanted, timeout_s))
+    return _wrong_protocol(proxy, wanted, found) if is_other else error
 
 
 def require_no_tls(proxy: str, timeout_s: float) -> None:
@@ -135,6 +138,14 @@ def _find_protocol(url: str, timeout_s: float) -> tuple[str, str]:
     answers = (_answer(url, hello, timeout_s) for name, hello in _GREETINGS if name != wanted)
     known = (name for answer in answers for start, name in _FIRST_BYTES if answer.startswith(start))
     return wanted, next((name for name in known if name != wanted), "")
+
+
+def _uses(url: str, protocol: str, timeout_s: float) -> bool:
+    """Return whether the server of *url* answers to *protocol*."""
+    if protocol == "TLS":
+        return uses_tls(url, timeout_s)
+    answer = _answer(url, dict(_GREETINGS)[protocol], timeout_s)
+    return any(name == protocol and answer.startswith(start) for start, name in _FIRST_BYTES)
 
 
 def _answer(url: str, request: bytes, timeout_s: float) -> bytes:

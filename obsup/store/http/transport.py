@@ -132,25 +132,26 @@ class Transport:
         if not isinstance(exc, UnknownProtocol):
             error = network_error(exc, host.url, by_proxy=host.is_forwarded, trust=trust)
         elif host.is_forwarded and self._may_use_another_protocol:
-            error = UnknownProtocol("proxy-protocol", "the proxy does not use HTTP", sent=False)
+            error = UnknownProtocol("proxy-protocol", exc.detail, exc.sent)
         else:
             error = UnknownProtocol(exc.kind, exc.detail, exc.sent)
         return self._explained(error, host)
 
     def _explained(self, error: NetworkError, host: _Host) -> NetworkError:
         """Return *error*, or that of a first server which uses another protocol than obsup, as far as it shows."""
-        if error.kind == "proxy-protocol" and not self._may_use_another_protocol:
-            return NetworkError("proxy", error.detail, sent=False)  # only this once: it has responded before
+        found = error
         is_plain = host.is_forwarded or host.url.startswith("http:") or error.kind == "no-tls"
         is_of_server = error.kind.startswith("proxy") if host.is_tunneled else is_plain
-        if not (is_of_server and self._may_use_another_protocol and isinstance(error, UnknownProtocol)):
-            return error
-        # Imported here because few runs need it.
-        from obsup.store.http.probe import check_protocol_of_proxy, check_protocol_of_store
+        if is_of_server and self._may_use_another_protocol and isinstance(error, UnknownProtocol):
+            # Imported here because few runs need it.
+            from obsup.store.http.probe import check_protocol_of_proxy, check_protocol_of_store
 
-        check = check_protocol_of_store if host.through is None else check_protocol_of_proxy
-        found = check(host.url, error, self._probe_timeout_s)
-        self._may_use_another_protocol = self._may_use_another_protocol and found is not error
+            check = check_protocol_of_store if host.through is None else check_protocol_of_proxy
+            found = check(host.url, error, self._probe_timeout_s)
+            self._may_use_another_protocol = self._may_use_another_protocol and found is not error
+        if found is error and error.kind == "proxy-protocol":
+            # Only this once: it has responded before, or to the check.
+            return NetworkError("proxy", error.detail, error.sent)
         return found
 
     def _check_first(self, response: Response, host: _Host) -> None:

@@ -886,6 +886,23 @@ def test_a_proxy_that_breaks_once_after_it_has_worked(open_transport: Open, auth
     assert caught.value.kind == "proxy"
 
 
+@pytest.mark.parametrize("store", ["http://store.invalid", "https://store.invalid"])
+def test_a_proxy_whose_first_reply_is_broken(store: str, open_transport: Open) -> None:
+    """It answers to HTTP otherwise: that is a failure of the network, which is tried again."""
+    answers = [b"broken\r\n\r\n"]
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(answers.pop() if answers else b"HTTP/1.0 400 No\r\n\r\n")
+
+    listener = Listener(serve)
+    listener.start()
+    error = error_of(open_transport(proxy=f"http://{listener.address}"), store)
+    listener.stop()
+    assert (error.kind, error.sent) == ("proxy", store.startswith("http:"))
+
+
 def test_a_proxy_that_uses_http_and_socks_on_one_port(open_transport: Open) -> None:
     """A response that rejects the first request is that of the store."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
