@@ -301,5 +301,9 @@ class NetworkError(Exception):
         return self.detail
 
 
+class LongResponse(NetworkError):
+    """The response is longer than any that obsup asks for."""
+
+
 class UnknownProtocol(NetworkError):
     """The server closed the connection without an answer, or its answer is not of the protocol that obsup expects."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
-from obsup.errors import NetworkError, Refusal, StoreError
+from obsup.errors import LongResponse, NetworkError, NextStep, Refusal, StoreError, Unsupported
 from obsup.store.answers import xml
 from obsup.store.answers.refusal import hides_cause, read_refusal
 from obsup.store.answers.request import Query, StoreRequest
@@ -120,6 +120,31 @@ class SignedExchange:
             message = f"the response to {request.operation} is {response.status} without a body"
             raise NetworkError("garbled", message, sent=True)
         return self.document(request, response, *required)
+
+    def download(self, request: StoreRequest, first: int, size: int) -> Response:
+        """Send the *request*, and return the response with *size* bytes of the object from offset *first*.
+
+        An empty object has no range. A store that ignores Range returns the whole object. Raises Unsupported if that is
+        too long, NetworkError if another number of bytes arrives.
+        """
+        span = {"Range": f"bytes={first}-{first + size - 1}"} if size else {}
+        try:
+            response = self.send(replace(request, headers={**request.headers, **span}))
+        except LongResponse as exc:
+            raise Unsupported(
+                f"{request.resource} cannot be read in ranges",
+                "The store ignores the header Range, and returns the whole object, which is too long",
+                NextStep("download the object with another tool, and compare it with the file"),
+            ) from exc
+        body = response.body
+        if span and response.status == HTTPStatus.OK and "etag" in response.headers:
+            body = body[
+                first : first + size
+            ]  # without an ETag, a longer object could have replaced it unnoticed
+        if len(body) != size:
+            message = f"GetObject returned {len(response.body)} bytes, not {size}"
+            raise NetworkError("garbled", message, sent=True)
+        return replace(response, body=body)
 
     def _refusal(self, request: StoreRequest, response: Response) -> Refusal:
         refusal = read_refusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import LARGE_SIZE, make_files
 from tests.support.readme import MONITORING_PAGE, block, blocks
 from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 LABELS = {"bucket": "bucket", "key": "key", "profile": ""}
@@ -53,6 +55,21 @@ def test_the_metrics_of_an_upload(sandbox: Sandbox, shell: Shell, make_file: Mak
         "retries 503 SlowDown": 1,
     }
     assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444
+
+
+def test_a_signal_while_the_metrics_are_written(shell: Shell, make_file: MakeFile) -> None:
+    """The result stays the only object on stdout. The metrics are a pipe that nobody reads, so that writing waits."""
+    make_file(10)
+    os.mkfifo(shell.folder / "run.prom")
+    with shell.begin("upload", "bigfile", "bucket/key", "--json", "--metrics", "run.prom") as process:
+        assert process.stdout is not None
+        result = process.stdout.readline()
+        status = Path(f"/proc/{process.pid}/stat")
+        wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "S", process=process)
+        process.terminate()
+        rest, err = process.communicate(timeout=60)
+    assert (json.loads(result)["status"], rest, process.returncode) == ("completed", "", 143)
+    assert "stopped by SIGTERM" in err
 
 
 def test_the_metrics_of_a_run_whose_result_cannot_be_printed(shell: Shell, make_file: MakeFile) -> None:

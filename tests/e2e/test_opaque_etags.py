@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,10 +26,11 @@ from obsup.model import Upload
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.interface import FixedCredentials
 from tests.doubles.faulty_store import Crash
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
 from tests.doubles.trusting_store import TrustingStore
 from tests.support.in_process import Inside
-from tests.support.shell import Shell
+from tests.support.shell import Shell, variables_of
 from tests.support.upload_rig import PART, Rig, die, when_completed
 
 FIVE_MIB = 5 * 1024 * 1024  # the minimum part size of S3
@@ -477,3 +479,19 @@ def test_worker_processes_accept_an_encryption_that_was_not_requested(store: San
     )
     outcome = Shell.against(store, tmp_path).run(*arguments)
     assert outcome.code == 0, outcome.err
+
+
+def test_an_object_that_nothing_describes_is_not_called_another_one(store: Sandbox, tmp_path: Path) -> None:
+    """The store returns no Content-Length, and an ETag that is not a digest: exit 1, as verify."""
+    (tmp_path / "bigfile").write_bytes(bytes(1000))
+
+    def change(answer: Answer) -> Wire | None:
+        is_shown = answer.method == "HEAD" and answer.status == 200
+        return Wire(re.sub(rb"Content-Length: \d+\r\n", b"", framed(answer))) if is_shown else None
+
+    with MutatingRelay(store.port, change) as relay:
+        shell = Shell(tmp_path, {**variables_of(store), "OBSUP_ENDPOINT": relay.endpoint})
+        upload = shell.run("upload", "bigfile", "bucket/key", "--no-token", "--json")
+        verify = shell.run("verify", "bigfile", "bucket/key", "--json")
+    for outcome in (upload, verify):
+        assert (outcome.code, outcome.json["reason"]) == (1, "incomparable"), outcome.err

@@ -123,3 +123,21 @@ def test_an_object_without_an_etag_or_a_size(
         outcome = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
     assert (outcome.code, text in outcome.err) == (1 if text else 0, True), outcome.err
     assert [request.method for request in server.received] == ["HEAD"] + ["GET"] * (not text)
+
+
+@pytest.mark.parametrize(("size", "code"), [(SIZE, 0), (9 * MIB, 69)], ids=["short", "long"])
+def test_a_store_that_ignores_ranges(size: int, code: int, inside: Inside, make_file: MakeFile) -> None:
+    """Every response is the whole object. One that is longer than any response is exit 69 at once."""
+    source = make_file(size)
+    content = source.read_bytes()
+    head = f"HTTP/1.1 200 OK\r\nETag: opaque\r\nContent-Length: {size}\r\n\r\n".encode()
+
+    def answer(request: ReceivedRequest) -> Reply:
+        return Reply([head, content if request.method == "GET" else b""])
+
+    with ScriptedServer(answer) as server:
+        outcome = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
+        source.write_bytes(content[:-1] + b"#")
+        other = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
+    assert (outcome.code, "ignores the header Range" in outcome.err) == (code, bool(code)), outcome.err
+    assert other.code == (code or 65), other.err

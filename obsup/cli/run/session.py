@@ -28,7 +28,7 @@ from obsup.cli.report.fields import (
 )
 from obsup.cli.report.next_command import ResumeCommand, resume_command
 from obsup.cli.run.requests import CommandOptions
-from obsup.cli.run.signals import stopping_on_signals
+from obsup.cli.run.signals import stopped_by, stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.option_values import Limits
@@ -152,7 +152,18 @@ def run_command(
         code = _reported(partial(fail, resume=resume, is_transfer=is_transfer), metrics)
     else:
         code = _reported(partial(report, session, result), metrics)
-    return metrics.write(code) if metrics is not None else code
+    return _written(metrics, code) if metrics is not None else code
+
+
+def _written(metrics: RunMetrics, code: int) -> int:
+    """Write the metrics and return the exit code. The result is printed: a signal adds no second one to stdout."""
+    try:
+        return metrics.write(code)
+    except KeyboardInterrupt as exc:
+        error = stopped_by(*exc.args)
+        error.why = "The result is reported, but its metrics are not written"
+        output.print_message(output.error_lines(error, resume=None))
+        return error.exit_code
 
 
 def _reported(report: Callable[[], int], metrics: RunMetrics | None) -> int:

@@ -32,6 +32,7 @@ from obsup.engine.proof.object_proof import (
     verify_response,
 )
 from obsup.engine.proof.part_list import windows_of
+from obsup.engine.verify.comparison import CannotCompare
 from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import compare_with_request
@@ -226,7 +227,10 @@ class ObjectProbe:
         return Finished(stored, "parts", note=_NOT_SEEN.format(self._target.endpoint))
 
     def _confirm_seen(self, stored: Stored, info: ObjectInfo) -> Finished:
-        """Return the object of the response *stored*, which the store shows as *info*. Raises DataMismatch."""
+        """Return the object of the response *stored*, which the store shows as *info*.
+
+        Raises DataMismatch, and CannotCompare if nothing shows that it is another object, nor its size.
+        """
         verified = self._verify(info)
         expected, note = self._expected, ""
         if has_own_parts(expected, stored, info):
@@ -241,9 +245,11 @@ class ObjectProbe:
             note = _WRONG_CHECKSUM.format(self._target.endpoint)
         elif has_other and verified not in BY_CONTENT:
             is_contradicted = True
-        is_same = info.size == expected.size and has_known_etag(expected, stored, info)
         is_comparable = expected.etag is not None and is_composite(info.etag)
-        if verified is None and is_same and not is_comparable and not is_contradicted:
+        is_ours = has_known_etag(expected, stored, info) and not is_comparable and not is_contradicted
+        if verified is None and is_ours and info.size < 0:
+            raise self._incomparable()
+        if verified is None and is_ours and info.size == expected.size:
             # The store confirmed that this very request made this object; its digests cannot be compared.
             verified = "size"
         if verified is None or is_contradicted:
@@ -260,6 +266,13 @@ class ObjectProbe:
             f"The response to Initiate was lost, and upload {self._expected.upload_id}, which was taken for this one, "
             "is that of another client; the next run replaces the object",
             run_again(),
+        )
+
+    def _incomparable(self) -> CannotCompare:
+        return CannotCompare(
+            f"the object {self._target} cannot be compared with the source",
+            "The store returns neither the size nor a digest of the object",
+            NextStep("download the object with another tool, and compare it with the source"),
         )
 
     def _other_object(self, found: str) -> DataMismatch:

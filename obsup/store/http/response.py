@@ -6,7 +6,7 @@ import io
 import re
 from typing import Any
 
-from obsup.errors import NetworkError, UnknownProtocol
+from obsup.errors import LongResponse, NetworkError, UnknownProtocol
 from obsup.store.http.sockets import ResponseStream
 from obsup.units import KIB, MIB
 from obsup.value import Value
@@ -139,9 +139,9 @@ def _read_exactly(stream: io.BufferedReader, size: int) -> bytes:
 
 
 def check_size(size: int) -> None:
-    """Raise NetworkError if a body of *size* bytes is too long."""
+    """Raise LongResponse if a body of *size* bytes is too long."""
     if size > MAX_RESPONSE_BYTES:
-        raise NetworkError(
+        raise LongResponse(
             "incomplete", f"the response has more than {MAX_RESPONSE_BYTES // MIB} MiB", sent=True
         )
 
