@@ -70,10 +70,10 @@ class Authority:
         )
         return paths
 
-    def context(self, *hosts: str) -> ssl.SSLContext:
-        """Return a server's TLS context for *hosts*."""
+    def context(self, *hosts: str, age: datetime.timedelta = _HOUR) -> ssl.SSLContext:
+        """Return a server's TLS context for *hosts*; see ``files``."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.files(*hosts))
+        context.load_cert_chain(*self.files(*hosts, age=age))
         return context
 
 

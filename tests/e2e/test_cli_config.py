@@ -18,6 +18,8 @@ from obsup.cli.arguments.options import Option
 from obsup.cli.commands.upload import upload
 from obsup.local.config.file import load_config
 from obsup.options.table import SETTINGS
+from tests.doubles.certificates import Authority
+from tests.doubles.scripted_server import ScriptedServer, response
 from tests.support.shell import Outcome, Shell
 
 MakeFile = Callable[..., Path]
@@ -200,6 +202,23 @@ def test_an_invalid_setting_is_named_where_it_is(
         assert outcome.code == 78, outcome.err
         assert f"Next:  Correct {place}{more}, then run: obsup upload bigfile bucket/key\n" in outcome.err
         assert f"Why:   --{key.replace('_', '-')}" not in outcome.err, outcome.err
+
+
+def test_trusted_certificates_are_named_with_what_sets_them(
+    shell: Shell, config_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The variable or the key, not the option, which was not given."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
+    known, other = map(Authority, folders)
+    with ScriptedServer(lambda _: response(200), tls=known.context("127.0.0.1")) as server:
+        command = ("uploads", "bucket", "--endpoint", server.endpoint)
+        by_variable = shell.run(*command, OBSUP_CA_BUNDLE=str(other.bundle))
+        config_path.write_text(f"[defaults]\nca_bundle = {json.dumps(str(other.bundle))}\n")
+        by_file = shell.run(*command)
+        by_option = shell.run(*command, "--ca-bundle", other.bundle)
+    places = ("OBSUP_CA_BUNDLE", f"ca_bundle in [defaults] of {config_path}", "--ca-bundle")
+    for place, outcome in zip(places, (by_variable, by_file, by_option), strict=True):
+        assert f"{other.bundle} ({place}).\n" in outcome.err
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_REGION"])

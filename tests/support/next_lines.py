@@ -9,10 +9,12 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.certificates import Authority
 from tests.doubles.listener import Listener
 from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.doubles.scripted_server import ScriptedServer, response
@@ -165,6 +167,13 @@ class World:
         server.start()
         self.relays.callback(server.stop)
         self.environment["OTHER"] = f"http://{server.address}"
+
+    def do_expired(self, _: str) -> None:
+        """Start a server whose certificate has expired; OTHER is its URL."""
+        authority = Authority(self.folder)
+        tls = authority.context("127.0.0.1", age=timedelta(days=3))
+        server = self.relays.enter_context(ScriptedServer(lambda _: response(200), tls=tls))
+        self.environment |= {"OTHER": server.endpoint, "OBSUP_CA_BUNDLE": str(authority.bundle)}
 
     def do_start(self, line: str) -> None:
         """Start ``obsup LINE`` in a process of its own, and return when its upload is open."""

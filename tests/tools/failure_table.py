@@ -7,11 +7,13 @@ from obsup.store.answers.failure_table import FAILURE_RULES
 
 NETWORK = {
     "certificate": "the server's certificate is invalid",
+    "dates": "the server's certificate has expired, or is not valid yet",
     "no-tls": "the server does not use TLS",
     "needs-tls": "the server uses TLS, and closes the first connection",
     "protocol": "the server uses another protocol, such as SSH",
     "alert": "the server rejects the TLS of the client",
     "proxy-certificate": "the proxy's certificate is invalid",
+    "proxy-dates": "the proxy's certificate has expired, or is not valid yet",
     "proxy-no-tls": "the proxy does not use TLS",
     "proxy-alert": "the proxy rejects the TLS of the client",
     "proxy-login": "the proxy rejects user and password",

@@ -22,6 +22,8 @@ _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterS
 # Keys of Context.meta: where each default of the configuration file comes from, and which settings lost.
 _ORIGINS, _OVERRIDDEN = "obsup.origins", "obsup.overridden"
 _CONFIG_PATH = "obsup.config_path"
+# An option in a message that is the origin of what stands before it.
+_ORIGIN = re.compile(r"\((--[a-z-]+)(?=\)| names it\))")
 
 
 class EffectiveSetting(NamedTuple):
@@ -97,6 +99,8 @@ def configured_options() -> Mapping[str, str]:
 def at_its_place(error: ObsupError) -> ObsupError:
     """Return *error*, or, if a variable or the configuration file has the wrong value, the error that names it."""
     ctx = click.get_current_context(silent=True)
+    if ctx is not None:
+        error.what = _ORIGIN.sub(lambda match: f"({_place_of(ctx, match[1]) or match[1]}", error.what)
     step = error.next_step
     place = _place_of(ctx, step.option) if ctx is not None and step is not None and step.option else ""
     if not place or step is None:

@@ -25,11 +25,16 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The certificate does not match the host or the date of this computer, or its authority is not trusted here",
-        run_again(
-            "check --endpoint and the clock, or pass the certificate of the authority with --ca-bundle"
-        ),
+        "The certificate does not match the host, or its authority is not trusted here",
+        run_again("check --endpoint, or pass the certificate of the authority with --ca-bundle"),
         kind="certificate",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The certificate has expired or is not valid yet, or the clock of this computer is wrong",
+        run_again("check the clock; if it is right, the server needs another certificate"),
+        kind="dates",
     ),
     rule(
         Action.FAIL,
@@ -57,12 +62,18 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The certificate of the proxy does not match its host or the date of this computer, or its authority is not "
-        "trusted here",
+        "The certificate of the proxy does not match its host, or its authority is not trusted here",
         run_again(
-            "check the URL of the proxy and the clock, or pass the certificate of the authority with --ca-bundle"
+            "check the URL of the proxy, or pass the certificate of the authority with --ca-bundle"
         ),
         kind="proxy-certificate",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The certificate of the proxy has expired or is not valid yet, or the clock of this computer is wrong",
+        run_again("check the clock; if it is right, the proxy needs another certificate"),
+        kind="proxy-dates",
     ),
     rule(
         Action.FAIL,

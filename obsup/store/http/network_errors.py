@@ -41,6 +41,8 @@ _REJECTING_ALERTS = re.compile(
 
 # OpenSSL's codes for a certificate whose issuer is not trusted.
 _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
+# And for one that is not valid yet, or has expired.
+_OUTSIDE_DATES = frozenset({9, 10})
 
 # What a proxy replies to the request to connect to the store: an HTTP status, or a reply of SOCKS as PySocks words it.
 _PROXY_REPLY = re.compile(
@@ -70,16 +72,21 @@ _DETAILS = {
 # What may come of a proxy that uses another protocol than obsup.
 _UNANSWERED_KINDS = ("connect", "tls", "stall", "reset")
 # What concerns the proxy's configuration, not its reachability, if the proxy is the server.
-_TLS_KINDS = ("alert", "certificate", "no-tls")
+_TLS_KINDS = ("alert", "certificate", "dates", "no-tls")
 
 
 def network_error(
-    exc: BaseException, url: str, *, by_proxy: bool = False, trust: Callable[[], str] = str
+    exc: BaseException,
+    url: str,
+    *,
+    by_proxy: bool = False,
+    trust: Callable[[], str] = str,
+    dates: Callable[[], str] = str,
 ) -> NetworkError:
     """Return the NetworkError for *exc*, which a request raised.
 
     *url* is that of the store or the proxy that obsup connects to. *by_proxy*: the proxy is the server, not the store.
-    *trust* describes the trusted certificates.
+    *trust* describes the trusted certificates, *dates* those between which that of the server is valid.
     """
     if isinstance(exc, NetworkError):
         return exc
@@ -97,6 +104,8 @@ def network_error(
     detail = detail.format(server="proxy" if is_proxy else "server", host=host, place=place)
     if any(getattr(cause, "verify_code", None) in _UNKNOWN_ISSUER for cause in causes) and (known := trust()):
         detail = f"{detail}; the trusted certificates are those of {known}"
+    if kind == "dates" and (known := dates()):
+        detail = f"{detail}; {known}"
     if is_proxy and kind in _TLS_KINDS:
         return NetworkError(f"proxy-{kind}", detail, sent=False)
     if before_store:
@@ -123,8 +132,10 @@ def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
         cause = next((cause for cause in causes if not _names_of_types(cause).isdisjoint(names)), None)
         if cause is None:
             continue
+        if getattr(cause, "verify_code", None) in _OUTSIDE_DATES:
+            kind = "dates"
         alert = _rejecting_alert(causes)
-        if alert is not None and kind not in ("certificate", "no-tls"):
+        if alert is not None and kind not in ("certificate", "dates", "no-tls"):
             return "alert", False, f"{_DETAILS['alert']}: {alert}"
         return kind, sent, _detail(kind, cause, causes)
     return "reset", True, type(causes[0]).__name__
@@ -181,7 +192,7 @@ def _rejecting_alert(causes: list[BaseException]) -> str | None:
 
 def _detail(kind: str, exc: BaseException, causes: list[BaseException]) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"{_DETAILS[kind]}: {exc.verify_message}"
+        return f"{_DETAILS['certificate']}: {exc.verify_message}"
     codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
     if code := next(filter(_NAMED_CODES.__contains__, codes), None):
         return f"{_DETAILS[kind]} ({os.strerror(code).lower()})"

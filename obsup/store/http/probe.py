@@ -20,6 +20,8 @@ from obsup.value import Value
 
 # That of a SOCKS proxy whose URL has none, for PySocks as well.
 SOCKS_PORT = 1080
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the module ssl does not name.
+_NO_CHECK_TIME = 0x200000
 # The protocol of the proxy whose URL has this scheme; all others are SOCKS.
 _PROTOCOLS = {"http": "HTTP", "https": "TLS"}
 # The beginning of a request in each of these protocols.
@@ -83,7 +85,29 @@ def check_tls(url: str, settings: ConnectionSettings) -> Encryption:
                 secure.version() or "", cipher[0] if cipher else "", str(certificate.get("notAfter", ""))
             )
     except OSError as exc:
-        raise network_error(exc, url, trust=partial(describe_trust, settings, os.environ)) from exc
+        trust = partial(describe_trust, settings, os.environ)
+        raise network_error(exc, url, trust=trust, dates=partial(describe_dates, url, settings)) from exc
+
+
+def describe_dates(url: str, settings: ConnectionSettings) -> str:
+    """Return when the certificate of the host of *url* is valid, and what this computer's clock shows.
+
+    "" if it is not accepted for another reason, too.
+    """
+    context = tls_context(settings, os.environ)
+    context.verify_flags |= _NO_CHECK_TIME
+    with (
+        suppress(OSError),
+        open_connection(*_host_and_port(url), settings.connect_timeout_s) as plain,
+        context.wrap_socket(plain, server_hostname=urlsplit(url).hostname) as secure,
+    ):
+        certificate = secure.getpeercert() or {}
+        now = time.strftime("%b %d %H:%M:%S %Y GMT", time.gmtime())
+        return (
+            f"it is valid from {certificate['notBefore']} to {certificate['notAfter']}, "
+            f"and the clock of this computer shows {now}"
+        )
+    return ""
 
 
 def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -> NetworkError:

@@ -130,12 +130,18 @@ class Transport:
     def _network_error(self, exc: OSError | UnknownProtocol, host: _Host) -> NetworkError:
         trust = partial(describe_trust, self._settings, os.environ)
         if not isinstance(exc, UnknownProtocol):
-            error = network_error(exc, host.url, by_proxy=host.is_forwarded, trust=trust)
+            dates = partial(self._describe_dates, host)
+            error = network_error(exc, host.url, by_proxy=host.is_forwarded, trust=trust, dates=dates)
         elif host.is_forwarded and self._may_use_another_protocol:
             error = UnknownProtocol("proxy-protocol", exc.detail, exc.sent)
         else:
             error = UnknownProtocol(exc.kind, exc.detail, exc.sent)
         return self._explained(error, host)
+
+    def _describe_dates(self, host: _Host) -> str:
+        from obsup.store.http.probe import describe_dates  # imported here because few runs need it
+
+        return describe_dates(host.url, self._settings) if host.through is None else ""
 
     def _explained(self, error: NetworkError, host: _Host) -> NetworkError:
         """Return *error*, or that of a first server which uses another protocol than obsup, as far as it shows."""

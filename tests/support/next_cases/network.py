@@ -23,6 +23,7 @@ def _case(kind: str, code: int, before: str, fix: str = "direct", **more: Any) -
 
 CASES = (
     _case("certificate", 78, "unset OBSUP_CA_BUNDLE", "export OBSUP_CA_BUNDLE=$CA", tls="https"),
+    _case("dates", 78, "expired; export OBSUP_ENDPOINT=$OTHER"),
     _case(
         "alert",
         78,
@@ -68,6 +69,12 @@ CASES = (
         "unset OBSUP_CA_BUNDLE; export OBSUP_PROXY=https://127.0.0.1:$PORT; export OBSUP_ENDPOINT=http://store.invalid",
         "unset OBSUP_PROXY; export OBSUP_CA_BUNDLE=$CA; direct",
         tls="https",
+    ),
+    _case(
+        "proxy-dates",
+        78,
+        "expired; export OBSUP_PROXY=$OTHER; export OBSUP_ENDPOINT=http://store.invalid",
+        "unset OBSUP_PROXY; direct",
     ),
     _case(
         "proxy-alert",

@@ -351,6 +351,8 @@ def test_other_codes_for_an_unsupported_signature(code: str) -> None:
     ("kind", "action", "final"),
     [
         ("certificate", F, BadConfiguration),
+        ("dates", F, BadConfiguration),
+        ("proxy-dates", F, BadConfiguration),
         ("tunnel", F, BadConfiguration),
         ("no-tls", F, BadConfiguration),
         ("needs-tls", F, BadConfiguration),

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from datetime import timedelta
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -725,6 +726,24 @@ def test_a_certificate_of_another_host_is_rejected(open_transport: Open, authori
         send(open_transport(ca_bundle=str(authority.bundle)), server.endpoint)
     assert caught.value.kind == "certificate"
     assert "trusted" not in caught.value.detail
+    assert server.received == []
+
+
+@pytest.mark.parametrize(("days", "why"), [(3, "certificate has expired"), (-3, "not yet valid")])
+def test_a_certificate_outside_its_dates(
+    days: int, why: str, open_transport: Open, authority: Authority
+) -> None:
+    """They are shown, and the time of this computer, unless the certificate has another fault, too."""
+    tls = authority.context("127.0.0.1", age=timedelta(days=days))
+    with ScriptedServer(ok, tls=tls) as server:
+        error = error_of(open_transport(ca_bundle=str(authority.bundle)), server.endpoint)
+        other = error_of(
+            open_transport(ca_bundle=str(authority.bundle)),
+            server.endpoint.replace("127.0.0.1", "a.localhost"),
+        )
+    assert error.kind == "dates"
+    assert re.search(rf"{why}; it is valid from .* GMT to .* GMT, and the clock .* GMT$", error.detail)
+    assert "valid from" not in other.detail
     assert server.received == []
 
 
