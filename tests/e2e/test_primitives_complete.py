@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -287,14 +288,27 @@ def test_complete_keeps_the_upload_if_the_store_rejects_it(
 def test_an_encrypted_upload_is_completed_from_its_checkpoint(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
-    """Its ETags are not MD5s: the receipts verify the parts, and the upload id the object."""
+    """Its ETags are not MD5s: the receipts verify the parts, also in later runs, and the upload id the object."""
     arguments = (source, "bucket/key")
     assert inside.run("init", *arguments, "--parts", "2", "--sse", "kms").code == 0
     for number in "12":
         assert inside.run("part", *arguments, "--part-number", number).code == 0
+    [path] = source.parent.glob("*.obsup.json")
+    saved = checkpoints.load(path)
+    assert saved is not None
     done = inside.run("complete", *arguments, "--json")
     assert (done.code, done.json["verified"]) == (0, "upload-id"), done.err
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert inside.run("complete", *arguments).out.strip() == done.json["etag"]
+
+    # As after a kill between the object and its record; then without the checkpoint again.
+    shutil.rmtree(started_uploads.folder())
+    checkpoints.save(path, replace(saved, is_complete_sent=True))
+    for _run in range(2):
+        assert inside.run("complete", *arguments).out.strip() == done.json["etag"]
+        assert not path.exists()
+    source.write_bytes(bytes(SIZE))
+    assert inside.run("complete", *arguments).code == 65
 
 
 @pytest.mark.parametrize("option", [("--no-overwrite",), ("--acl", "private")])

@@ -77,7 +77,7 @@ class ManualCompletion:
         selected = find_upload(self._selector)
         if selected is not None:
             return self._complete(selected, parts_check)
-        result = self._check_finished(None, parts_check)
+        result = self._check_finished(self._find_finished(None), parts_check)
         if result is None:
             return self._complete(require_upload(self._selector), parts_check)
         self._note_unrecorded(None)
@@ -90,17 +90,21 @@ class ManualCompletion:
             recorded = checkpoint.receipts if checkpoint is not None else None
             listed = list_open_parts(self._context, selected.upload, recorded)
         except UploadGone as exc:
-            result = self._check_finished(selected, parts_check)
-            if result is None:
+            found = self._find_finished(selected)
+            result = self._check_finished(found, parts_check)
+            if found is None or result is None:
                 raise selected.gone(exc, self._selector) from exc
-            return self._confirm_and_forget(selected, result, None, selected.forget)
+            parts = [_as_sent(one, one) for one in found.receipts]
+            return self._confirm_and_forget(
+                selected, result, None, lambda: self._forget(selected, result, parts)
+            )
         check_copied_parts(selected.upload, listed)
         size = selected.started.size if selected.started is not None else None
         receipts = parts_check.receipts(listed, selected.checkpoint, recorded_size=size)
         return self._assemble(selected, receipts, parts_check)
 
-    def _check_finished(self, selected: FoundUpload | None, parts_check: PartsCheck) -> Result | None:
-        """Return the object if the selected upload is completed and its object passes all checks."""
+    def _find_finished(self, selected: FoundUpload | None) -> FinishedObject | None:
+        """Return what may find the object of the selected upload, None if no upload is known."""
         finished = find_completed_upload(self._selector)
         upload = selected.upload if selected is not None else None
         if finished is not None and upload is not None and finished.upload.upload_id != upload.upload_id:
@@ -109,8 +113,11 @@ class ManualCompletion:
         if upload is None:
             return None
         checkpoint = selected.checkpoint if selected is not None else None
-        found = FinishedObject(self._context, upload, finished=finished, checkpoint=checkpoint)
-        result = found.check(parts_check, self._checks)
+        return FinishedObject(self._context, upload, finished=finished, checkpoint=checkpoint)
+
+    def _check_finished(self, found: FinishedObject | None, parts_check: PartsCheck) -> Result | None:
+        """Return the object if the upload is completed and its object passes all checks."""
+        result = found.check(parts_check, self._checks) if found is not None else None
         if result is not None and self._context.request.options.acl is not None:
             note = "the upload was completed before: whether the object has the ACL of --acl was not checked"
             self._context.note(note)
@@ -156,9 +163,9 @@ class ManualCompletion:
                 parts=len(receipts),
                 **response_fields(finished.stored),
             )
-        return self._confirm_and_forget(
-            selected, result, info, lambda: self._forget(selected, result, receipts)
-        )
+        own = selected.checkpoint.receipts if selected.checkpoint is not None else {}
+        parts = [_as_sent(one, own.get(one.number)) for one in receipts]
+        return self._confirm_and_forget(selected, result, info, lambda: self._forget(selected, result, parts))
 
     @contextmanager
     def _recorded(self, selected: FoundUpload, completer: Completer) -> Iterator[None]:
@@ -246,17 +253,23 @@ class ManualCompletion:
             )
         return {**recorded, **context.headers("complete")}
 
-    def _forget(self, selected: FoundUpload, result: Result, receipts: Sequence[Receipt]) -> None:
+    def _forget(self, selected: FoundUpload, result: Result, parts: Sequence[Receipt]) -> None:
         """Record which upload made the object of which parts, and forget the upload."""
         source = str(self._selector.source.absolute()) if self._selector.source is not None else None
         etag = result.etag.lower() or None
-        parts = tuple(one.listed for one in receipts)
         started_uploads.finish(
             started_uploads.StartedUpload(
-                selected.upload, source, None, self._context.clock(), etag, result.size, parts
+                selected.upload, source, None, self._context.clock(), etag, result.size, tuple(parts)
             )
         )
         selected.forget()
+
+
+def _as_sent(receipt: Receipt, own: Receipt | None) -> Receipt:
+    """Return what a later run can compare with SOURCE: our *own* receipt if it is that of the listed part."""
+    if own is None or own.etag.lower() != receipt.etag.lower():
+        return receipt.listed.receipt
+    return replace(own, is_unproven=False)  # this run has compared it
 
 
 def _recorded_options(selected: FoundUpload) -> tuple[Mapping[str, str], Mapping[str, str]]:

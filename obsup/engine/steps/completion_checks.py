@@ -104,13 +104,15 @@ class PartsCheck:
         listed: Iterable[StoredPart],
         checkpoint: Checkpoint | None,
         *,
+        own: Mapping[int, Receipt] | None = None,
         recorded_size: int | None = None,
     ) -> list[Receipt]:
         """Return receipts for the *listed* parts in order. Without a source, the store's list is used as it is.
 
-        *recorded_size* is that of the file for which the upload was initiated, if it is known otherwise.
+        *own* are this machine's receipts, by default those of the *checkpoint*. *recorded_size* is that of the file for
+        which the upload was initiated, if it is known otherwise.
         """
-        recorded = checkpoint.receipts if checkpoint is not None else {}
+        recorded = {**(own or {}), **(checkpoint.receipts if checkpoint is not None else {})}
         etags = {one.number: one.etag for one in recorded.values()}
         if checkpoint is not None and self.stat is not None and checkpoint.stat.size != self.stat.size:
             self._check_identity(checkpoint)
@@ -124,16 +126,21 @@ class PartsCheck:
         )
         parts = check_parts(listed, expected)
         if self.source is not None and self.stat is not None:
-            return self._compare(self.source, self.stat, parts, checkpoint)
+            return self._compare(self.source, self.stat, parts, recorded, checkpoint)
         _require_proven(parts, recorded)
         self._report_unchecked(parts, expected)
         return [one.receipt for one in parts]
 
     def _compare(
-        self, source: Path, stat: SourceStat, parts: Sequence[StoredPart], checkpoint: Checkpoint | None
+        self,
+        source: Path,
+        stat: SourceStat,
+        parts: Sequence[StoredPart],
+        recorded: Mapping[int, Receipt],
+        checkpoint: Checkpoint | None,
     ) -> list[Receipt]:
         """Return receipts of *parts* after comparing each with its bytes of *source*."""
-        context, recorded = self._context, checkpoint.receipts if checkpoint is not None else {}
+        context = self._context
         receipts: list[Receipt] = []
         hashed: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}

@@ -16,7 +16,7 @@ from obsup.engine.verify.object_probe import FoundObject, probe_of
 from obsup.errors import DataMismatch, NextStep
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.started_uploads import StartedUpload
-from obsup.model import ObjectInfo, Receipt, StoredPart, Upload
+from obsup.model import ObjectInfo, Receipt, Upload
 from obsup.text import quoted
 from obsup.units import counted
 from obsup.value import Value
@@ -39,12 +39,10 @@ class FinishedObject(Value):
 
         Raises DataMismatch if a check fails or, for an object of this upload, cannot be made.
         """
-        finished, receipts = self.finished, self._recorded()
+        finished, receipts = self.finished, self.receipts
         if finished is not None and finished.parts:
-            parts: Sequence[StoredPart] = finished.parts
             found = self._find(finished.size, finished.etag)
         elif receipts:
-            parts = [one.listed for one in receipts]
             probe = probe_of(self.context, self.upload, receipts)
             found = probe.find(by_mark=self.checkpoint is not None and self.checkpoint.is_complete_sent)
         else:
@@ -52,7 +50,8 @@ class FinishedObject(Value):
         if found is None:
             return None
         try:
-            parts_check.receipts(parts, self.checkpoint)
+            listed = [one.listed for one in receipts]
+            parts_check.receipts(listed, self.checkpoint, own={one.number: one for one in receipts})
         except DataMismatch as exc:
             raise self._does_not_pass(exc.faults if isinstance(exc, WrongParts) else [exc.what]) from exc
         if None not in (parts_check.crc64, found.info.crc64):
@@ -63,11 +62,14 @@ class FinishedObject(Value):
             parts_check.doubt = ""
         return result_of(self.upload, found)
 
-    def _recorded(self) -> list[Receipt]:
-        """Return the receipts of the checkpoint in order, empty if a part is missing."""
+    @property
+    def receipts(self) -> Sequence[Receipt]:
+        """The parts that are recorded, in order; empty if one is missing."""
+        if self.finished is not None and self.finished.parts:
+            return self.finished.parts
         checkpoint = self.checkpoint
         if checkpoint is None or len(checkpoint.receipts) < recorded_plan(checkpoint).count:
-            return []
+            return ()
         return [receipt for _, receipt in sorted(checkpoint.receipts.items())]
 
     def _find(self, size: int | None, etag: str | None) -> FoundObject | None:

@@ -20,7 +20,7 @@ from obsup.local.platform.files import touch
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.typed_json import read_record, write_record
-from obsup.model import StoredPart, Target, Upload
+from obsup.model import Receipt, Target, Upload
 from obsup.value import Value
 
 SUFFIX = ".json"
@@ -35,8 +35,9 @@ class StartedUpload(Value):
     """An upload that was started on this machine.
 
     ``source`` and ``checkpoint`` are absolute paths, or None. ``created`` is seconds since the epoch. ``etag``,
-    ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed. ``options_digest``
-    identifies the object options that it was initiated with, and the customer key; None if they were not recorded.
+    ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed; the parts that this
+    machine sent have the digests of their bytes. ``options_digest`` identifies the object options that it was initiated
+    with, and the customer key; None if they were not recorded.
     ``requested`` are the headers of the object options, and ``completing`` those of Complete.
     """
 
@@ -46,7 +47,7 @@ class StartedUpload(Value):
     created: float
     etag: str | None = None
     size: int | None = None
-    parts: tuple[StoredPart, ...] = ()
+    parts: tuple[Receipt, ...] = ()
     options_digest: str | None = None
     requested: Mapping[str, str] = field(default_factory=dict)
     completing: Mapping[str, str] = field(default_factory=dict)
