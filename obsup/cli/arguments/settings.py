@@ -22,7 +22,7 @@ _SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterS
 # Keys of Context.meta: where each default of the configuration file comes from, and which settings lost.
 _ORIGINS, _OVERRIDDEN = "obsup.origins", "obsup.overridden"
 _CONFIG_PATH = "obsup.config_path"
-# An option in a message that is the origin of what stands before it.
+# An option in a message that names the origin of the value before it.
 _ORIGIN = re.compile(r"\((--[a-z-]+)(?=\)| names it\))")
 
 

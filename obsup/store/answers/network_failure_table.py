@@ -63,9 +63,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         BadConfiguration,
         "The certificate of the proxy does not match its host, or its authority is not trusted here",
-        run_again(
-            "check the URL of the proxy, or pass the certificate of the authority with --ca-bundle"
-        ),
+        run_again("check the URL of the proxy, or pass the certificate of the authority with --ca-bundle"),
         kind="proxy-certificate",
     ),
     rule(
