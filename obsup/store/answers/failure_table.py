@@ -18,7 +18,6 @@ from obsup.errors import (
     NextStep,
     NotFinished,
     NotPermitted,
-    ObjectExists,
     ObsupError,
     Refusal,
     Refused,
@@ -47,8 +46,6 @@ _SET_CLOCK = run_again("set the clock")
 _BUCKET_REGION = run_again("set --region to the region of the bucket")
 _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
-_EXISTS = "The object exists and must not be replaced"
-_OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
 _PART_LIMIT = re.compile(r"between 1 and ([0-9]{1,5})\b")
 _CONFLICT = "The store reported a conflict for longer than --retry-for"
 _REJECTED = "The store rejected the request permanently"
@@ -231,8 +228,6 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("start over", add=("--restart",)),
         code="NoSuchUpload",
     ),
-    rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, code="FileAlreadyExists PreconditionFailed"),
-    rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, status="412"),
     # Alibaba OSS, status 409: a key of KMS, a part of an upload with the parameter sequential.
     rule(Action.FAIL, Refused, _REJECTED, _FIX_CAUSE, code="KeyDisabled KeyPendingDeletion PartAlreadyExist"),
     rule(

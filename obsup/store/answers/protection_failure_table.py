@@ -1,14 +1,16 @@
-"""The part of the failure table about Object Lock and customer keys (SSE-C)."""
+"""The part of the failure table about what protects objects: Object Lock, conditions and customer keys (SSE-C)."""
 
 from __future__ import annotations
 
-from obsup.errors import Refused, run_again
+from obsup.errors import ObjectExists, Refused, run_again
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 
 _WITHOUT_LOCK = run_again(
     "enable it for the bucket, or leave out the lock", drop=("--retention", "--retain-until", "--legal-hold")
 )
 _LOCKED = "The object is locked, by a retention or a legal hold, and cannot be replaced until that ends"
+_EXISTS = "The object exists and must not be replaced"
+_OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
 _AFTER_LOCK = run_again("choose another key, or wait until the lock ends")
 
 PROTECTION_RULES: tuple[FailureRule, ...] = (
@@ -35,6 +37,15 @@ PROTECTION_RULES: tuple[FailureRule, ...] = (
     ),
     rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, phrases=("by object lock",)),  # Amazon S3, AccessDenied
     rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, code="FileImmutable"),  # Alibaba OSS
+    rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, code="FileAlreadyExists"),
+    rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, status="412", sent_header="if-none-match"),
+    rule(
+        Action.FAIL,
+        Refused,
+        "The store, or a gateway in front of it, has a condition that the request does not meet",
+        run_again("fix the cause that it reports"),
+        status="412",
+    ),
     rule(
         Action.FAIL,
         Refused,

@@ -13,10 +13,10 @@ _PARTS = "obsup upload bigfile bucket/key --parts 2 -j 1"
 _PART = "op=part,times=always"
 
 
-def _fault(match: str, code: int, answer: str, **more: Any) -> Case:
+def _fault(match: str, code: int, answer: str, site: str = _TABLE, **more: Any) -> Case:
     """Return the case of an error of the store that is gone when "Next:" is run."""
     fields = {"before": f"fault error={answer},{_PART}", "command": _PARTS, **more}
-    return Case(f"{_TABLE}: {match}", code, **fields)
+    return Case(f"{site}: {match}", code, **fields)
 
 
 def _answer(match: str, code: int, answer: str, operation: str = "part", **more: Any) -> Case:
@@ -47,11 +47,11 @@ CASES = (
     _fault("505", 69, "505:Whatever"),
     _fault("5xx", 75, "520:Whatever"),
     _fault("KeyDisabled", 69, "409:PartAlreadyExist"),
-    Case(
-        f"{_PROTECTION}: FileImmutable",
+    _fault(
+        "FileImmutable",
         69,
-        before=f"fault error=409:FileImmutable,{_PART}",
-        command=_PARTS,
+        "409:FileImmutable",
+        site=_PROTECTION,
     ),
     _fault("409", 75, "409:Whatever"),
     _fault("301", 78, "307:TemporaryRedirect"),
@@ -64,10 +64,12 @@ CASES = (
         "",
         before=f"obsup init bigfile bucket/key --parts 2; fault error=404:NoSuchUpload,{_PART}",
     ),
+    _fault("412", 69, "412:PreconditionFailed", site=_PROTECTION),
     _fault(
-        "412",
+        "412 if-none-match",
         69,
         "",
+        site=_PROTECTION,
         before="fault error=412:Whatever,op=put,times=always",
         command="obsup upload bigfile s3://bucket/key --no-overwrite",
     ),
@@ -75,6 +77,7 @@ CASES = (
         "FileAlreadyExists",
         69,
         "",
+        site=_PROTECTION,
         before="fault error=409:FileAlreadyExists,op=put,times=always",
         command="obsup upload bigfile oss://bucket/key --no-overwrite --region here",
     ),

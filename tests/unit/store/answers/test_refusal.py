@@ -165,6 +165,15 @@ def test_a_403_to_a_request_with_a_customer_key() -> None:
         assert (type(final), "--sse-c-key-file" in str(final.next_step)) == (NotPermitted, is_named)
 
 
+@pytest.mark.parametrize("code", ["PreconditionFailed", "AnyOther"])
+def test_a_condition_that_is_not_met(code: str) -> None:
+    """Only a request with --no-overwrite fails because the object exists: a gateway may have a condition of its own."""
+    refusal = Refusal("PutObject", "bucket/key", 412, code)
+    for name, error in (("if-none-match", ObjectExists), ("content-type", Refused)):
+        final = as_error(StoreError(refusal._replace(sent_headers=frozenset([name]))), doing="uploading")
+        assert type(final) is error
+
+
 def test_a_lock_that_the_store_rejects_without_a_reason() -> None:
     """Ceph answers PutObject so if the bucket has no Object Lock."""
     refusal = Refusal("PutObject", "bucket/key", 400, "InvalidRequest")
@@ -287,8 +296,8 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CRE
         (409, "FileAlreadyExists", F, ObjectExists),
         (409, "FileImmutable", F, Refused),
         (409, "KeyDisabled", F, Refused),
-        (412, "PreconditionFailed", F, ObjectExists),
-        (412, "AnyOther", F, ObjectExists),
+        (412, "PreconditionFailed", F, Refused),
+        (412, "AnyOther", F, Refused),
         (403, "InArrearOrInsufficientBalance", F, Refused),
         (405, "MethodNotAllowed", F, Unsupported),
         (413, "RequestEntityTooLarge", F, Refused),
