@@ -189,6 +189,21 @@ def test_a_wrong_customer_key_is_named(
         )
 
 
+def test_an_object_with_another_customer_key(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """HEAD is 403, as without permission: --no-overwrite replaces nothing, and all messages name the key file."""
+    source, key, other = make_file(1000), make_file(32, "key"), make_file(33, "other")
+    other.write_bytes(KEY)
+    for path in (key, other):
+        path.chmod(0o600)
+    upload = ("upload", source, "s3://bucket/key", "--region", "eu-test-1", "--sse-c-key-file")
+    assert inside.run(*upload, key).code == 0
+    kept = inside.run(*upload, other, "--no-overwrite")
+    assert (kept.code, "Next:  Check --sse-c-key-file, or" in kept.err) == (77, True), kept.err
+    assert [one.operation for one in sandbox.requests].count("put") == 1
+    replaced = inside.run(*upload, other, "--skip-identical")
+    assert (replaced.code, "or --sse-c-key-file has another key" in replaced.err) == (0, True), replaced.err
+
+
 def test_parts_are_listed_with_the_customer_key(
     inside: Inside, sandbox: Sandbox, make_file: MakeFile
 ) -> None:

@@ -18,7 +18,7 @@ from obsup.engine.proof.object_proof import BY_CONTENT
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.proof.part_proof import is_proven
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
-from obsup.engine.verify.existing_object import find_readable
+from obsup.engine.verify.existing_object import find_readable, has_customer_key
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.object_probe import FoundObject, find_ours, probe_of
 from obsup.engine.verify.option_check import compare_with_request, with_info
@@ -29,9 +29,9 @@ from obsup.local.source.part_md5s import hash_grouped, in_groups
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Stored, Upload
 
-_NOT_COMPARED = (
-    "HeadObject is not permitted: existing objects cannot be compared, so their files are sent again"
-)
+_NOT_COMPARED = "{}: existing objects cannot be compared, so their files are sent again"
+_NO_HEAD = "HeadObject is not permitted"
+_OTHER_KEY = f"{_NO_HEAD}, or --sse-c-key-file has another key than the existing objects"
 
 
 def find_made(
@@ -95,9 +95,9 @@ def find_identical(
     """
     try:
         info = find_readable(context.store, context.request.target)
-    except UNAVAILABLE:
+    except UNAVAILABLE as exc:
         if not only_unlocked:
-            context.note_once(_NOT_COMPARED)
+            context.note_once(_NOT_COMPARED.format(_OTHER_KEY if has_customer_key(exc) else _NO_HEAD))
         return None
     if info is None or info.size != stat.size:
         return None

@@ -6,7 +6,16 @@ from typing import Protocol
 
 from obsup.dates import parse_date
 from obsup.dialects.endpoints import is_vendor_host
-from obsup.errors import UNAVAILABLE, NextStep, NotFinished, ObjectExists, Refusal, Refused, run_again
+from obsup.errors import (
+    UNAVAILABLE,
+    NextStep,
+    NotFinished,
+    ObjectExists,
+    ObsupError,
+    Refusal,
+    Refused,
+    run_again,
+)
 from obsup.model import ObjectInfo, Target, Upload
 from obsup.store.interface import ObjectStore
 
@@ -28,11 +37,21 @@ def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
         raise type(exc)(
             f"cannot check whether {target} exists, as --no-overwrite requires",
             exc.why,
-            run_again(
-                "request the permission for HeadObject, or allow overwriting", drop=("--no-overwrite",)
-            ),
+            run_again(f"{to_permit_head(exc)}, or allow overwriting", drop=("--no-overwrite",)),
             exc.refusal,
         ) from exc
+
+
+def has_customer_key(refused: ObsupError) -> bool:
+    """Return whether the request that the store *refused* had a customer key: another one may be the reason."""
+    names = refused.refusal.sent_headers if refused.refusal is not None else ()
+    return any("-customer-key" in name for name in names)
+
+
+def to_permit_head(refused: ObsupError) -> str:
+    """Return what to do about the HeadObject that the store *refused*."""
+    permission = "request the permission for HeadObject"
+    return f"check --sse-c-key-file, or {permission}" if has_customer_key(refused) else permission
 
 
 def find_readable(store: ObjectStore, target: Target) -> ObjectInfo | None:

@@ -33,7 +33,7 @@ from obsup.engine.proof.object_proof import (
 )
 from obsup.engine.proof.part_list import windows_of
 from obsup.engine.verify.comparison import CannotCompare
-from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible
+from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible, to_permit_head
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import (
@@ -139,7 +139,7 @@ class ObjectProbe:
         raise type(unavailable)(
             f"cannot check whether {self._target} was completed: {unavailable.what}",
             unavailable.why,
-            run_again("request the permission for HeadObject, or send it again", add=("--restart",)),
+            run_again(f"{to_permit_head(unavailable)}, or send it again", add=("--restart",)),
             unavailable.refusal,
         ) from unavailable
 

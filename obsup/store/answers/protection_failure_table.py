@@ -1,4 +1,4 @@
-"""The part of the failure table about what protects objects: Object Lock, conditions and customer keys (SSE-C)."""
+"""The part of the failure table about what protects objects: Object Lock, conditions and encryption."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ PROTECTION_RULES: tuple[FailureRule, ...] = (
         "The store, or a gateway in front of it, has a condition that the request does not meet",
         run_again("fix the cause that it reports"),
         status="412",
+    ),
+    rule(
+        Action.FAIL,
+        Refused,
+        "The store has no default key for this encryption",
+        run_again("name the key that encrypts", add=("--sse-kms-key-id", "KEY")),
+        phrases=("requires http header x-amz-server-side-encryption-aws-kms-key-id",),  # Ceph
     ),
     rule(
         Action.FAIL,

@@ -137,6 +137,15 @@ CASES = (
         fix="direct",
     ),
     Case(
+        f"{_PROTECTION}: requires http header x-amz-server-side-encryption-aws-kms-key-id",
+        69,
+        before="answer initiate 400 InvalidArgument Server Side Encryption with KMS managed key requires HTTP header "
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        command="obsup upload bigfile s3://bucket/key --sse kms",
+        fill=("KEY", "key-1"),
+        fix="direct",
+    ),
+    Case(
         f"{_PROTECTION}: correct parameters must be provided to retrieve 400",
         69,
         before=f"{_KEY}; obsup upload bigfile bucket/key --sse-c-key-file k1",
