@@ -113,11 +113,9 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         raise BadConfiguration(
             f"cannot read the configuration file {config_path}",
             exc.strerror or "",
-            run_again(
-                "name a file that you can read with --config or OBSUP_CONFIG"
-                if path
-                else "fix its permissions, or set HOME to a folder of yours"
-            ),
+            run_again("name a file that you can read", add=("--config", "FILE"), drop=("--config",))
+            if path
+            else run_again("fix its permissions, or set HOME to a folder of yours"),
         ) from exc
     if not content.is_regular:
         _pipes[config_path] = content

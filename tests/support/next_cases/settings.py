@@ -69,8 +69,16 @@ CASES = (
     _config(
         "load_config 2",
         "",
-        before=f"{_CONFIG}; mkdir config.toml",
-        fix="rmdir config.toml; touch config.toml",
+        before="mkdir unreadable",
+        command="obsup upload bigfile bucket/key --config unreadable",
+        fix="touch readable",
+        fill=("FILE", "readable"),
+    ),
+    _config(
+        "load_config 3",
+        "",
+        before="export XDG_CONFIG_HOME=$PWD/own; mkdir -p own/obsup/config.toml",
+        fix="rmdir own/obsup/config.toml",
     ),
     _config(
         "_require_own",
