@@ -231,8 +231,9 @@ class Refusal(NamedTuple):
     ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
     ``is_assumed``: the default provider's protocol was used, and nothing has shown yet that the store has it.
     ``phrase``: the store returned no code, and HTTP names the status so; ``code`` is then the same, in one word.
-    ``is_page``: the response is a web page without a request id, so it is not the store's. ``credentials``: the origin
-    of those that signed the request. ``sent_headers`` are the names, in lower case, of the headers of the request that
+    ``is_page``: the response is a web page without a request id, so it is not the store's. ``by_proxy``: a proxy
+    received the request itself, and nothing that it returned before was of a store. ``credentials``: the origin of
+    those that signed the request. ``sent_headers`` are the names, in lower case, of the headers of the request that
     describe the object.
     """
 
@@ -251,6 +252,7 @@ class Refusal(NamedTuple):
     clock_ahead_s: float | None = None
     is_assumed: bool = False
     is_page: bool = False
+    by_proxy: bool = False
     credentials: str = ""
     phrase: str | None = None
     sent_headers: frozenset[str] = frozenset()

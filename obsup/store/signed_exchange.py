@@ -19,6 +19,7 @@ from obsup.store.answers.refusal import hides_cause, read_refusal
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.endpoint_route import Location, Route
+from obsup.store.http.proxy import is_forwarded
 from obsup.store.http.settings import Response
 from obsup.store.http.transport import Sign, Transport
 from obsup.store.interface import CredentialSource
@@ -50,6 +51,7 @@ class SignedExchange:
         self._observe = observe
         self.endpoint = route.configured.endpoint
         self.proxy = transport.proxy_of(self.endpoint)
+        self._is_reached = False
         self._route = route
         self._transport = transport
         self._credentials = credentials
@@ -70,6 +72,7 @@ class SignedExchange:
         response = self._send_to(location, request)
         if request.is_done(response):
             self._is_assumed = False
+            self._is_reached = True
             return response
         refusal = self._refusal(request, response)
         if self._presigned is not None:
@@ -157,6 +160,9 @@ class SignedExchange:
         refusal = refusal._replace(
             clock_ahead_s=self._clock.ahead_s(refusal.date),
             is_assumed=self._is_assumed,
+            by_proxy=not self._is_reached
+            and self.proxy is not None
+            and is_forwarded(self.endpoint, self.proxy),
             credentials=self._credentials.current().origin,
             sent_headers=frozenset(name.lower() for name in request.headers),
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.scripted_server import ScriptedServer, response
 from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
@@ -49,6 +50,33 @@ def test_the_advice_about_a_proxy_names_each_variable(shell: Shell, make_file: M
     outcome = shell.run("upload", "bigfile", "bucket/key", *options, HTTP_PROXY="http://127.0.0.1:1")
     assert outcome.code == 75, outcome.err
     assert "variable that names the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("media_type", "code", "text"),
+    [
+        ("text/html", 78, "Check --proxy, or the variable that names the proxy"),
+        ("application/xml", 69, "The store rejected the request permanently"),
+    ],
+)
+def test_a_web_server_that_is_named_as_proxy(
+    media_type: str, code: int, text: str, shell: Shell, make_file: MakeFile
+) -> None:
+    """Its web page, such as that for a URL with a host, is not the store's; a document of XML may be."""
+    make_file(1000)
+    with ScriptedServer(lambda _: response(400, "<html>", {"Content-Type": media_type})) as server:
+        command = (
+            "upload",
+            "bigfile",
+            "s3://bucket/key",
+            "--region",
+            "here",
+            "--endpoint",
+            "http://store.invalid",
+        )
+        outcome = shell.run(*command, HTTP_PROXY=server.endpoint)
+    assert outcome.code == code, outcome.err
+    assert text in outcome.err
 
 
 @pytest.mark.parametrize(

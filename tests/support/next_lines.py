@@ -156,8 +156,8 @@ class World:
         self._relay(change)
 
     def do_proxy(self, status: str) -> None:
-        """Use a proxy that answers with this status."""
-        reply = response(int(status))
+        """Use a proxy that answers with this status, and a web page."""
+        reply = response(int(status), "<html>", {"Content-Type": "text/html"})
         server = self.relays.enter_context(ScriptedServer(lambda _: reply, tunnel=reply))
         self.environment["OBSUP_PROXY"] = server.endpoint
 

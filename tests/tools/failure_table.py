@@ -54,7 +54,8 @@ def _received(rule: FailureRule) -> str:
     conditions = [", ".join(sorted(rule.codes)), ", ".join([*map(str, single), *classes])]
     conditions.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
     conditions.append("without a message" if rule.without_message else "")
-    conditions.append("a web page" if rule.is_page else "")
+    page = "a web page of a proxy" if rule.by_proxy else "a web page"
+    conditions.append(page if rule.is_page else "")
     conditions.append(f"to a request with a header “…{rule.sent_header}…”" if rule.sent_header else "")
     return "; ".join(filter(None, conditions)) or "any other response"
 

@@ -28,9 +28,9 @@ class FailureRule(Value):
 
     ``statuses`` and ``codes`` are HTTP statuses and error codes; an empty set covers all. If there are ``phrases``
     (lower-case), the message of the store must contain one of them. ``without_message``: the store must send no
-    message; ``is_page``: the response must be a web page. ``sent_header``: the name of a header of the request must
-    contain it. ``kinds`` are those of NetworkError. ``error`` is the class, and thereby the exit code, of the final
-    error; ``why`` and ``next_step`` are its texts.
+    message; ``is_page``: the response must be a web page; ``by_proxy``: it may be that of a proxy. ``sent_header``:
+    the name of a header of the request must contain it. ``kinds`` are those of NetworkError. ``error`` is the
+    class, and thereby the exit code, of the final error; ``why`` and ``next_step`` are its texts.
     """
 
     action: Action
@@ -43,6 +43,7 @@ class FailureRule(Value):
     phrases: tuple[str, ...] = ()
     without_message: bool = False
     is_page: bool = False
+    by_proxy: bool = False
     sent_header: str = ""
 
     def covers(self, refusal: Refusal) -> bool:
@@ -56,6 +57,7 @@ class FailureRule(Value):
             and (not self.phrases or any(phrase in message for phrase in self.phrases))
             and not (self.without_message and message)
             and (refusal.is_page or not self.is_page)
+            and (refusal.by_proxy or not self.by_proxy)
             and (not self.sent_header or any(self.sent_header in name for name in refusal.sent_headers))
         )
 
@@ -69,6 +71,7 @@ def rule(
     phrases: tuple[str, ...] = (),
     without_message: bool = False,
     is_page: bool = False,
+    by_proxy: bool = False,
     sent_header: str = "",
     **match: str,
 ) -> FailureRule:
@@ -84,6 +87,7 @@ def rule(
         phrases=phrases,
         without_message=without_message,
         is_page=is_page,
+        by_proxy=by_proxy,
         sent_header=sent_header,
     )
 

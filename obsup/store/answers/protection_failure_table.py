@@ -35,7 +35,8 @@ PROTECTION_RULES: tuple[FailureRule, ...] = (
         without_message=True,
         sent_header="-object-lock-",
     ),
-    rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, phrases=("by object lock",)),  # Amazon S3, AccessDenied
+    # Amazon S3, AccessDenied; MinIO, InvalidRequest.
+    rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, phrases=("by object lock", "worm protected")),
     rule(Action.FAIL, Refused, _LOCKED, _AFTER_LOCK, code="FileImmutable"),  # Alibaba OSS
     rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, code="FileAlreadyExists"),
     rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, status="412", sent_header="if-none-match"),

@@ -29,7 +29,7 @@ from urllib3.exceptions import (
 from obsup.errors import NetworkError
 from obsup.store.http.connection import naming_no_tls
 from obsup.store.http.network_errors import network_error
-from obsup.store.http.proxy import is_socks
+from obsup.store.http.proxy import is_forwarded, is_socks
 from obsup.store.http.settings import ConnectionSettings, limited
 from obsup.store.http.sockets import ResponseStream, find_addresses, open_connection, send_all
 
@@ -170,7 +170,7 @@ class ThroughProxy:
         self._settings = settings
         self._adapter: Any = HTTPAdapter(pool_connections=1, pool_maxsize=1)
         self._pool: Any = None
-        self.is_forwarded = self._root.scheme == "http" and not is_socks(proxy)
+        self.is_forwarded = is_forwarded(root, proxy)
         self.headers: Mapping[str, str] = (
             self._adapter.proxy_headers(self._proxy) if self.is_forwarded else {}
         )

@@ -106,6 +106,11 @@ def is_socks(proxy: str) -> bool:
     return "://" in proxy and urlsplit(proxy).scheme in SOCKS_SCHEMES
 
 
+def is_forwarded(url: str, proxy: str) -> bool:
+    """Return whether *proxy* receives the requests to *url* itself, and does not only connect to the store."""
+    return urlsplit(url).scheme == "http" and not is_socks(proxy)
+
+
 def without_login(proxy: str) -> str:
     """Return the URL of *proxy* without user and password."""
     return re.sub(r"^(?:(.*://)|).*@", r"\1", proxy)

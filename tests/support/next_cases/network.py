@@ -62,6 +62,12 @@ CASES = (
         command="obsup upload bigfile bucket/key --parts 2",
     ),
     _case("proxy", 75, "export OBSUP_PROXY=http://127.0.0.1:9", "unset OBSUP_PROXY"),
+    _case(
+        "400 is_page by_proxy",
+        78,
+        "proxy 400; export OBSUP_ENDPOINT=http://store.invalid",
+        "unset OBSUP_PROXY; direct",
+    ),
     _case("proxy-no-tls", 78, "export OBSUP_PROXY=https://127.0.0.1:$PORT", "unset OBSUP_PROXY"),
     _case(
         "proxy-certificate",

@@ -48,6 +48,7 @@ def example_failure(rule: FailureRule) -> StoreError | NetworkError:
             message="" if rule.without_message else min(rule.phrases, default="message of the store"),
             request_id=REQUEST_ID,
             is_page=rule.is_page,
+            by_proxy=rule.by_proxy,
             sent_headers=frozenset([rule.sent_header]),
         )
     )

@@ -385,10 +385,13 @@ def test_the_rule_for_a_network_failure(kind: str, action: Action, final: type[O
 
 def test_a_locked_object_is_no_missing_permission() -> None:
     """The store was understood, so that another provider or other credentials cannot help."""
-    answer = refused(403, "AccessDenied", "Access Denied because object protected by object lock.")
-    error = as_error(StoreError(answer.refusal._replace(is_assumed=True)), doing="uploading bucket/key")
-    assert (error.exit_code, type(error)) == (69, Refused)
-    assert str(error.next_step) == "choose another key, or wait until the lock ends"
+    for answer in (
+        refused(403, "AccessDenied", "Access Denied because object protected by object lock."),
+        refused(400, "InvalidRequest", "Object is WORM protected and cannot be overwritten"),
+    ):
+        error = as_error(StoreError(answer.refusal._replace(is_assumed=True)), doing="uploading bucket/key")
+        assert (error.exit_code, type(error)) == (69, Refused)
+        assert str(error.next_step) == "choose another key, or wait until the lock ends"
 
 
 def test_invalid_argument_with_a_message_is_not_about_the_signature() -> None:
