@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shlex
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -88,6 +89,36 @@ def test_a_record_takes_the_memory_of_its_content(tmp_path: Path) -> None:
     path = tmp_path / "record"
     path.write_bytes(b"short")
     assert read_own(path, 1 << 60) == b"short"
+
+
+def test_a_response_that_no_memory_is_left_for_ends_in_a_memory_error() -> None:
+    """Expat crashes the process if there is none for its parser. An empty response needs no parser."""
+    program = """
+import resource
+from pathlib import Path
+from obsup.store.answers import xml
+xml.parse(b"<a/>")
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 20), -1))
+kept, size = [], 1 << 16
+while size >= 512:
+    try:
+        kept.append(bytearray(size))
+    except MemoryError:
+        size //= 2
+names = []
+for body in (b"", b"<a/>"):
+    try:
+        xml.parse(body)
+    except Exception as exc:
+        names.append(type(exc))
+kept.clear()
+print(*(one.__name__ for one in names))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "BadXML MemoryError\n"), done.stderr
 
 
 @pytest.mark.parametrize(

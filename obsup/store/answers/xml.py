@@ -30,6 +30,8 @@ _MAX_TAGS = 100_000
 MAX_DIGITS = 20
 # The longest valid value is a canonical request in an error of AWS; keys, ids and ETags are far shorter.
 _MAX_TEXT = 64 * KIB
+# More than Expat needs for a new parser. CPython crashes in pyexpat.c if Expat finds no memory for it.
+_PARSER_BYTES = 256 * KIB
 _REPLACEMENT = "\ufffd".encode()
 # The messages of Expat for a document that ends too early.
 _INCOMPLETE = frozenset({"no element found", "unclosed token", "unclosed CDATA section", "partial character"})
@@ -80,7 +82,7 @@ def lock_bodies(lock: ObjectLock, dialect: Dialect) -> Iterator[tuple[str, str, 
 
 
 def parse(body: bytes) -> Element:
-    """Return the root of a response without namespaces. Raises BadXML.
+    """Return the root of a response without namespaces. Raises BadXML, MemoryError.
 
     Characters that are invalid in XML are replaced: they belong to a key, which the caller knows.
     Source: github.com/boto/botocore/issues/3496, for S3.
@@ -91,8 +93,11 @@ def parse(body: bytes) -> Element:
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import fromstring
 
+    if not body or body.isspace():
+        raise BadXML("the response is empty", is_incomplete=True)  # that to HEAD needs no parser
     if body.count(b"<") > _MAX_TAGS:
         raise BadXML(f"the response has more than {_MAX_TAGS} tags")
+    bytes(_PARSER_BYTES)
     try:
         try:
             root = fromstring(body.lstrip(), forbid_dtd=True)
