@@ -33,10 +33,10 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.errors import Busy, NextStep, ObsupError, Stopped, WrongUsage
 from obsup.local.files.customer_key import KEY_BYTES
-from obsup.local.files.overwritten import find_overwritten
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.rate_limit import RateLimit
 from obsup.local.state.checkpoint_path import default_path
+from obsup.local.walk.overwritten import find_overwritten
 from obsup.model import CustomerKey, ObjectOptions, Target
 from obsup.options.table import object_values
 from obsup.store.interface import FixedCredentials
@@ -191,12 +191,14 @@ def _check_output_files(values: Mapping[str, Any], request: UploadRequest, sourc
     outputs = {"checkpoint": request.checkpoint, "receipt": request.receipt}
     read = {keyword: value for keyword, value in values.items() if isinstance(value, Path)}
     written = {name: path for name, path in outputs.items() if path is not None}
-    files = files_of_environment() | read | written if written else {}
-    found = find_overwritten(tuple(outputs), files, [source] if source is not None else [])
+    if not written:
+        return
+    sources = [source] if source is not None else []
+    found = find_overwritten(written, read | written, sources, kept=files_of_environment())
     if found is not None:
-        what = "source" if found.source is not None else found.other
+        what = found.what or f"the file of {found.other or 'source'}"
         raise WrongUsage(
-            f"{found.name} {quoted(found.path)} is {what if ' ' in what else f'the file of {what}'}",
+            f"{found.name} {quoted(found.path)} is {what}",
             "It would be overwritten",
             NextStep("Pass another path"),
         )

@@ -28,13 +28,13 @@ from obsup.engine.batch.uploader import BatchUploader, compare_batch
 from obsup.engine.job.connection import StoreSettings
 from obsup.errors import ObsupError, SourceUnreadable, run_again
 from obsup.local.files.existing import exists, is_file
-from obsup.local.files.overwritten import is_in
 from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.state import journal as journals
 from obsup.local.state.lock import lock_files
 from obsup.local.walk.batch_id import batch_id
 from obsup.local.walk.file_list import listed, read_entries
 from obsup.local.walk.filters import make_selection
+from obsup.local.walk.overwritten import is_in
 from obsup.local.walk.reached_folders import find_reached
 from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import Entry, SourceRoot, Walk, can_collide, not_empty, root_of

@@ -22,34 +22,26 @@ def check_output_files(ctx: click.Context) -> None:
     outputs = [name for name in OUTPUTS if name != "receipt" or ctx.command.name != "verify"]
     # The list is read to its end before it is replaced. The names of other shares would be lost.
     allowed = () if ctx.params.get("shard") else (frozenset({"failed_list", "from_list"}),)
-    from obsup.local.files.existing import is_directory  # help needs no other package
-    from obsup.local.files.overwritten import find_overwritten
-
     files = _files_of_options(ctx)
     if files.keys().isdisjoint(outputs):
         return
-    from obsup.engine.job.option_values import files_of_environment
-    from obsup.local.state.checkpoint_path import records_progress
+    from obsup.engine.job.option_values import files_of_environment  # help needs no other package
+    from obsup.local.files.existing import is_directory
+    from obsup.local.walk.overwritten import find_overwritten
 
-    found = find_overwritten(outputs, files | files_of_environment(), list(_sources(ctx)), allowed=allowed)
-    if found is not None:
-        what = f"the same file as {_option(found.other)}"
-        if found.source is not None:
-            what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
-        raise _overwrites(found.name, found.path, what, ctx)
-    for name in outputs:
-        if name != "checkpoint" and name in files and records_progress(files[name]):
-            raise _overwrites(name, files[name], "the checkpoint of an upload", ctx)
-
-
-def _overwrites(name: str, path: Path, what: str, ctx: click.Context) -> click.UsageError:
-    text = f"{_option(name)} {path} is {what}: obsup would overwrite it. Name another file."
-    return click.UsageError(text, ctx)
+    sources = list(_sources(ctx))
+    found = find_overwritten(outputs, files, sources, kept=files_of_environment(), allowed=allowed)
+    if found is None:
+        return
+    what = found.what or f"the same file as {_option(found.other)}"
+    if found.source is not None:
+        what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
+    text = f"{_option(found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
+    raise click.UsageError(text, ctx)
 
 
 def _option(name: str) -> str:
-    """Return the option of the parameter *name*; the name of a file without an option remains as it is."""
-    return f"--{name.replace('_', '-')}" if name.isidentifier() else name
+    return f"--{name.replace('_', '-')}"
 
 
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local.files.overwritten import find_overwritten
+from obsup.local.walk.overwritten import find_overwritten
 
 
 @pytest.mark.parametrize("is_inside", [True, False])
@@ -16,5 +16,5 @@ def test_an_output_that_is_a_link_to_itself(tmp_path: Path, *, is_inside: bool) 
     source.mkdir()
     link = (source if is_inside else tmp_path) / "list"
     link.symlink_to("list")
-    found = find_overwritten(["--failed-list"], {"--failed-list": link}, [source])
+    found = find_overwritten(["--failed-list"], {"--failed-list": link}, [source], kept={})
     assert (found is not None) == is_inside

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from obsup.local.files.existing import exists, is_directory, is_file, real_path
+from obsup.local.state.checkpoint_path import records_progress
 
 
 class Overwritten(NamedTuple):
-    """The option ``name`` would write its file over a source, or over that of the option ``other``."""
+    """The option ``name`` would write its file over a source, over that of the option ``other``, or over ``what``."""
 
     name: str
     path: Path
     source: Path | None = None
     other: str = ""
+    what: str = ""
 
 
 def find_overwritten(
@@ -23,11 +25,13 @@ def find_overwritten(
     files: Mapping[str, Path],
     sources: Collection[Path],
     *,
+    kept: Mapping[str, Path],
     allowed: Collection[frozenset[str]] = (),
 ) -> Overwritten | None:
     """Return the first conflict of *files*, by option; *outputs* are written, all others are read.
 
-    The pairs of options in *allowed* may name the same file.
+    *kept* are files that no option names, each with its name in messages. The pairs of options in *allowed* may name
+    the same file.
     """
     for name in outputs:
         path = files.get(name)
@@ -42,6 +46,11 @@ def find_overwritten(
             is_same = _place(path) == _place(file) if other in outputs else is_in(path, file)
             if other != name and is_same and frozenset({name, other}) not in allowed:
                 return Overwritten(name, path, other=other)
+        what = next((what for what, file in kept.items() if is_in(path, file)), "")
+        if not what and name != "checkpoint" and records_progress(path):
+            what = "the checkpoint of an upload"
+        if what:
+            return Overwritten(name, path, what=what)
     return None
 
 
