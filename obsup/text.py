@@ -20,6 +20,9 @@ _MAX_PRINTABLE = 500
 # Windows has no printf, but a backslash in every path.
 _ESCAPES = {"\t": "\\t", "\n": "\\n"} | ({"\\": "\\\\"} if HAS_POSIX_TOOLS else {})
 _SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$|^sig$")
+_WORD = re.compile(r"\S+")
+# What only a URL has: its scheme, or its signature.
+_URL = re.compile(r"(?i)https?:[/\\]|[?&](?:[\w.%-]*signature|sig)=")
 _LOGIN = re.compile(r"(?i)(https?:[/\\]+)[^\s/\\?#'\"]+@")
 _PARAMETER = re.compile(r"([?&]([\w.%-]+)=)[^\s&'\"]*[^\s&'\".,:;)]")
 _NAMES_ARE_UTF_8 = sys.getfilesystemencoding() == "utf-8"
@@ -48,11 +51,18 @@ def names_secret(name: str) -> bool:
 
 
 def without_url_secrets(text: str) -> str:
-    """Return *text* without the login and the secret parameters of each URL in it, such as a presigned one."""
+    """Return *text* without the login and the secret parameters of each URL in it, such as a presigned one.
+
+    A name such as ``report?token=7`` is not a URL.
+    """
     if "@" not in text and "=" not in text:
         return text
-    text = _LOGIN.sub(rf"\1{MASK}@", text)
-    return _PARAMETER.sub(lambda match: f"{match[1]}{MASK}" if names_secret(match[2]) else match[0], text)
+    return _WORD.sub(lambda word: _masked(word[0]) if _URL.search(word[0]) else word[0], text)
+
+
+def _masked(url: str) -> str:
+    url = _LOGIN.sub(rf"\1{MASK}@", url)
+    return _PARAMETER.sub(lambda match: f"{match[1]}{MASK}" if names_secret(match[2]) else match[0], url)
 
 
 def without_password(url: str, mask: str = MASK) -> str:

@@ -103,20 +103,32 @@ def test_a_password_in_the_target_is_not_repeated(
         "part bigfile bucket/key --copy-source URL --part-number 1",
         "uploads URL",
         "URL",
+        "upload NAME bucket/key --json",
+        "upload -r NAME bucket/key/ --json --max-time 0.1s --endpoint http://127.0.0.1:9",
+        "upload bigfile NAME --endpoint http://127.0.0.1:9 --retry-for 0s --json",
     ],
 )
 def test_a_presigned_url_is_not_repeated_with_its_signature(
     command: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """Neither in an error of Click, nor in JSON, nor in the command of "Next:"."""
+    """Neither in an error of Click, nor in JSON, nor in the command of "Next:". NAME is one without a scheme."""
     make_file(10)
-    url = (
-        "https://user:SECRET-word@bucket.example/key?X-Amz-Credential=AK%2F2026&X-Amz-Signature=SECRET0123"
+    name = (
+        "bucket.example/key?X-Amz-Credential=AK%2F2026&X-Amz-Signature=SECRET0123"
         "&X-Amz-Security-Token=SECRET%2Ftoken"
     )
-    outcome = shell.run(*(url if word == "URL" else word for word in command.split()))
+    words = {"NAME": name, "URL": f"https://user:SECRET-word@{name}"}
+    outcome = shell.run(*(words.get(word, word) for word in command.split()))
     assert outcome.code in (2, 65, 66, 75)
     assert "SECRET" not in outcome.err + outcome.out
+    assert sandbox.requests == []
+
+
+def test_a_name_with_a_parameter_is_not_a_url(shell: Shell, sandbox: Sandbox) -> None:
+    """It is shown as it is, and "Next:" has the command."""
+    (shell.folder / "report?token=7").touch()
+    outcome = shell.run("upload", "report?token=7", "bucket/key", "--max-time", "0s")
+    assert "obsup upload 'report?token=7' bucket/key" in outcome.err
     assert sandbox.requests == []
 
 

@@ -16,7 +16,15 @@ from obsup.cli.report.output import error_lines
 from obsup.errors import NotFinished
 from obsup.local.platform.paths import quote_word
 from obsup.model import Target
-from obsup.text import one_line, quoted, shell_line, shell_word, shielded, without_password
+from obsup.text import (
+    one_line,
+    quoted,
+    shell_line,
+    shell_word,
+    shielded,
+    without_password,
+    without_url_secrets,
+)
 
 AWKWARD = (
     "plain",
@@ -157,3 +165,19 @@ def test_other_words_are_quoted_for_the_shell(word: str, in_cmd: str, in_powersh
     """PowerShell replaces variables within double quotes, and takes typographic quotes for quotes."""
     assert quote_word(word, windows=True, powershell=False) == in_cmd
     assert quote_word(word, windows=True, powershell=True) == in_powershell
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://host/key?X-Amz-Security-Token=a%2Fb: no", "https://host/key?X-Amz-Security-Token=***: no"),
+        ("https:/user:word@host/key?a=b", "https:/***@host/key?a=b"),
+        ("'host/a key?token=a&X-Amz-Signature=b'", "'host/a key?token=***&X-Amz-Signature=***'"),
+        ("host/key?OSSAccessKeyId=a&Signature=b", "host/key?OSSAccessKeyId=a&Signature=***"),
+        ("host/key?sv=1&sig=b, and report?token=c", "host/key?sv=1&sig=***, and report?token=c"),
+        ("reports/one?token=7&key=8.csv", "reports/one?token=7&key=8.csv"),
+    ],
+)
+def test_only_urls_are_shown_without_secrets(text: str, shown: str) -> None:
+    """A URL has a scheme, or it is signed: the name of a file may have a question mark."""
+    assert without_url_secrets(text) == shown
