@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from msgspec.structs import replace
@@ -95,9 +95,7 @@ class ManualCompletion:
             if found is None or result is None:
                 raise selected.gone(exc, self._selector) from exc
             parts = [_as_sent(one, one) for one in found.receipts]
-            return self._confirm_and_forget(
-                selected, result, None, lambda: self._forget(selected, result, parts)
-            )
+            return self._confirm_and_forget(selected, result, None, parts)
         check_copied_parts(selected.upload, listed)
         size = selected.started.size if selected.started is not None else None
         receipts = parts_check.receipts(listed, selected.checkpoint, recorded_size=size)
@@ -165,7 +163,7 @@ class ManualCompletion:
             )
         own = selected.checkpoint.receipts if selected.checkpoint is not None else {}
         parts = [_as_sent(one, own.get(one.number)) for one in receipts]
-        return self._confirm_and_forget(selected, result, info, lambda: self._forget(selected, result, parts))
+        return self._confirm_and_forget(selected, result, info, parts)
 
     @contextmanager
     def _recorded(self, selected: FoundUpload, completer: Completer) -> Iterator[None]:
@@ -212,7 +210,7 @@ class ManualCompletion:
         return {**_recorded_options(selected)[0], **self._context.headers("complete")}
 
     def _confirm_and_forget(
-        self, selected: FoundUpload, result: Result, info: ObjectInfo | None, forget: Callable[[], None]
+        self, selected: FoundUpload, result: Result, info: ObjectInfo | None, parts: Sequence[Receipt]
     ) -> Result:
         """Return *result* after checking the options of the object with *info*, or with HeadObject if that is needed.
 
@@ -223,7 +221,7 @@ class ManualCompletion:
             info = confirm_lock(context, requested, info, result)
         elif context.request.strict_options and requested and not is_seen(info, result):
             info = look_up(context, result)
-        forget()
+        self._forget(selected, result, parts)
         if info is not None and info.headers:
             check_headers(context, requested, info)
         self._note_unrecorded(selected)
