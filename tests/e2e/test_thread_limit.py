@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 import subprocess
 import sys
@@ -149,6 +150,18 @@ def test_a_system_call_without_memory_is_no_bug(capsys: pytest.CaptureFixture[st
     """Loading a library may fail with ENOMEM under ulimit -v."""
     assert _report_system_error(OSError(errno.ENOMEM, "Cannot allocate memory")) == 74
     assert "Error: not enough memory." in capsys.readouterr().err
+
+
+def test_a_stream_whose_part_does_not_fit_into_the_memory(shell: Shell) -> None:
+    """Exit 74; the command of "Next:" has its pipe, and the metrics have the exit code."""
+    words = [sys.executable, "-B", "-m", "obsup", "upload", "-", "bucket/key", "--part-size", "1G"]
+    outcome = shell.run_script(
+        f"ulimit -v 400000; head -c 1G /dev/zero | {shlex.join(words)} --metrics run.prom"
+    )
+    assert outcome.code == 74, outcome.err
+    assert "Error: not enough memory." in outcome.err
+    assert "send without threads: … | obsup upload - bucket/key" in outcome.err
+    assert re.search(r"^obsup_exit_code{.*} 74\.0$", (shell.folder / "run.prom").read_text(), re.MULTILINE)
 
 
 def test_a_limit_of_open_files(shell: Shell, make_file: MakeFile) -> None:

@@ -129,9 +129,9 @@ def _showable(resume: ResumeCommand | None) -> ResumeCommand | None:
 def _fitting(step: NextStep, resume: ResumeCommand | None) -> NextStep:
     """Return *step* without the options that the command does not have; --restart stays, to be given to ``upload``.
 
-    An option that was given already is left out, too, if the step names what helps otherwise.
+    The step that names what helps otherwise is that, also if the option was given already.
     """
-    if resume is not None and step.otherwise and _is_given(step, resume):
+    if resume is not None and step.otherwise and (_is_given(step, resume) or not _accepts(resume, step)):
         return step._replace(text=step.otherwise, add=())
     if resume is None or "--restart" in step.add or not step.text or _accepts(resume, step):
         return step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -45,6 +46,7 @@ from obsup.errors import (
     OtherRank,
     OutOfTime,
     Stopped,
+    limit_reached,
     run_again,
 )
 from obsup.local.source.rate_limit import RateLimit
@@ -243,6 +245,14 @@ def _do(work: Callable[[Session], T], session: Session) -> T:
     except (Stopped, Busy):
         session.stop.check()  # the signal or the deadline that ended a wait is the cause
         raise
+    except ObsupError:
+        raise
+    except Exception as exc:
+        limit = limit_reached(exc)
+        if limit is None:
+            raise
+    gc.collect()  # the traceback has kept the memory in use that the report and the metrics need
+    raise limit
 
 
 def explain_stop(error: ObsupError, session: Session, *, too_short: str) -> None:

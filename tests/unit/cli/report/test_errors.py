@@ -151,6 +151,13 @@ def test_words_after_two_dashes_are_not_changed() -> None:
             ResumeCommand(("obsup", "upload", "f", "b/k", "-j", "16")),
             "Raise the limit, or send one part at a time: obsup upload f b/k --jobs 1",
         ),
+        (
+            run_again(
+                "raise it, or send without threads", add=("--executor", "inline"), otherwise="raise it"
+            ),
+            ResumeCommand(("obsup", "verify", "f", "b/k")),
+            "Raise it, then run: obsup verify f b/k",
+        ),
         (NextStep("check the bucket name"), RESUME, "Check the bucket name."),
         (
             NextStep("upload it", command=("obsup", "upload", "a b", "b/k")),
