@@ -495,3 +495,5 @@ def test_an_object_that_nothing_describes_is_not_called_another_one(store: Sandb
         verify = shell.run("verify", "bigfile", "bucket/key", "--json")
     for outcome in (upload, verify):
         assert (outcome.code, outcome.json["reason"]) == (1, "incomparable"), outcome.err
+    # --download could not compare it either.
+    assert verify.err.endswith("Next:  Give the receipt of its upload with --receipt.\n")

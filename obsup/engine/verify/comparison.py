@@ -32,12 +32,9 @@ BATCHES = (1, 4, 8, 16)
 MAX_COMPARED_PLANS = 100
 # Bytes per request of a download: the longest response may have twice as many.
 DOWNLOADED_BYTES = 4 * MIB
-# What can be compared if the ETag is not a digest, if it is that of parts, and if a receipt does not help.
-ONLY_RECEIPT = "give the receipt of its upload with --receipt, or add --download to compare its bytes"
-RECEIPT_OR_SIZE = (
-    "give the receipt of its upload with --receipt, or its part size with --part-size, or add --download"
-)
-ONLY_DOWNLOAD = "add --download to compare its bytes"
+# What can be compared, beside the bytes, if the ETag is not a digest, and if it is that of parts.
+ONLY_RECEIPT = "give the receipt of its upload with --receipt"
+RECEIPT_OR_SIZE = f"{ONLY_RECEIPT}, or its part size with --part-size"
 OTHER_RECEIPT = "give the receipt of the upload of this object, or leave out --receipt"
 CHOOSE = "find out which is right; this replaces the object with the file"
 
@@ -158,7 +155,9 @@ class Comparison:
                 self._upload("another upload has replaced the object; this replaces it with the file"),
             )
         if not info.etag and None in versions:
-            raise self._cannot("The store returns no ETag and no version of the object", ONLY_DOWNLOAD)
+            raise self._cannot(
+                "The store returns no ETag and no version of the object", "leave out --receipt"
+            )
         offset = 0
         for one in receipt.receipts:
             digest = digest_like(one)
@@ -174,7 +173,8 @@ class Comparison:
         """Compare every byte of the object, which *read* returns, as ``ObjectStore.read_object``."""
         size, again = self._stat.size, "upload the file again to be sure"
         if info.size < 0:
-            raise self._cannot("The store does not return the size of the object", again)
+            step = f"{ONLY_RECEIPT}, or download the object with another tool, and compare it with the file"
+            raise self._cannot("The store does not return the size of the object", step)
         if not info.etag and size > DOWNLOADED_BYTES:
             raise self._cannot("It has no ETag: it could be replaced unnoticed between two requests", again)
         with self._unchanged_source():

@@ -43,10 +43,12 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
             if receipt is not None:
                 return comparison.by_receipt(info, receipt)
             return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
-        except CannotCompare:
-            if not request.download or info is None or not info.may_have(stat.size):
-                raise
-            return comparison.by_download(info, partial(store.read_object, request.target))
+        except CannotCompare as exc:
+            if request.download and info is not None and info.may_have(stat.size):
+                return comparison.by_download(info, partial(store.read_object, request.target))
+            if info is not None and info.size == stat.size:
+                exc.next_step = NextStep(f"{exc.next_step}, or add --download to compare its bytes")
+            raise
 
     if is_directory(source):
         raise _is_folder(source)
