@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.doubles.scripted_server import ScriptedServer, response
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
 from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
@@ -64,19 +64,18 @@ def test_a_web_server_that_is_named_as_proxy(
 ) -> None:
     """Its web page, such as that for a URL with a host, is not the store's; a document of XML may be."""
     make_file(1000)
-    with ScriptedServer(lambda _: response(400, "<html>", {"Content-Type": media_type})) as server:
-        command = (
-            "upload",
-            "bigfile",
-            "s3://bucket/key",
-            "--region",
-            "here",
-            "--endpoint",
-            "http://store.invalid",
-        )
-        outcome = shell.run(*command, HTTP_PROXY=server.endpoint)
-    assert outcome.code == code, outcome.err
-    assert text in outcome.err
+    store = ("--region", "here", "--endpoint", "http://store.invalid")
+
+    def answer(request: ReceivedRequest) -> Reply:
+        return response(404 if request.method == "HEAD" else 400, "<html>", {"Content-Type": media_type})
+
+    with ScriptedServer(answer) as server:
+        upload = shell.run("upload", "bigfile", "s3://bucket/key", *store, HTTP_PROXY=server.endpoint)
+        doctor = shell.run("doctor", "s3://bucket", *store, HTTP_PROXY=server.endpoint)
+    for outcome in (upload, doctor):
+        assert outcome.code == code, outcome.err
+        assert text in outcome.err
+    assert "head object" not in doctor.out
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,9 @@ class UploadCycle:
                 checksums = run_check("checksums", partial(self._find_checksums, self._upload))
                 yield replace(checksums, is_required=False)
                 yield from self._not_aborted
-        yield run_check("head object", self._head_object)
+        if listing.error is None or self._upload is not None:
+            # Otherwise 404 could be that of a missing bucket, or of a web server.
+            yield run_check("head object", self._head_object)
         yield from self._describe_limits()
 
     def _list_uploads(self) -> str:
