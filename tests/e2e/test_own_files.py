@@ -156,6 +156,27 @@ def test_files_that_would_be_written_where_a_link_in_the_directory_leads(
     assert (shell.folder / "logs/2026/old").read_bytes() == before
 
 
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_a_file_of_the_directory_that_has_another_name_is_not_written(
+    shell: Shell, sandbox: Sandbox, link: str
+) -> None:
+    """Exit 2: the log would be appended to it, and it would not be sent."""
+    make_files(shell, "tree/a", "outside")
+    path, before = shell.folder / "outside", (shell.folder / "outside").read_bytes()
+    if link == "hard":
+        (shell.folder / "tree/b").hardlink_to(path)
+    else:
+        (shell.folder / "tree/missing").symlink_to("nothing")
+        (shell.folder / "tree/b").symlink_to("../outside")
+    upload = ("upload", "-r", "tree/", "bucket/p/", "--exclude", "missing", "--log-file", "outside")
+    links = ("--links", "skip") if link == "hard" else ()
+    outcome = shell.run(*upload, *links)
+    assert (outcome.code, stored_keys(sandbox), path.read_bytes()) == (2, [], before)
+    assert "--log-file outside is the same file as tree/b, which is sent" in outcome.err
+    assert shell.run(*upload, "--exclude", "b").code == 0
+    assert stored_keys(sandbox) == ["p/a"]
+
+
 def test_the_configuration_file_at_its_default_path_is_not_overwritten(
     shell: Shell, sandbox: Sandbox
 ) -> None:

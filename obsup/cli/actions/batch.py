@@ -56,7 +56,7 @@ def run_batch(
     check_usage(sources, target, options, batch)
     written = _written_files(options, batch)
     piped_list = _check_list(batch, written)
-    _check_folders(sources, _walk_of(batch), written)
+    _check_links(sources, _walk_of(batch), written)
 
     def work(session: Session) -> tuple[BatchReport, BatchSummary]:
         prefix, settings = options.resolve_prefix(target)
@@ -182,19 +182,24 @@ def _walk_of(batch: BatchOptions) -> Walk:
     return Walk(batch.recursive, batch.links, make_selection(batch.include, batch.exclude))
 
 
-def _check_folders(sources: Sequence[str], walk: Walk, written: Mapping[str, Path]) -> None:
-    """Raise UsageError if a file to write lies in a folder that a symbolic link below a SOURCE leads to."""
-    folders = {}
+def _check_links(sources: Sequence[str], walk: Walk, written: Mapping[str, Path]) -> None:
+    """Raise UsageError if a file to write is sent by another name, or lies in a folder that a link leads to."""
+    places, inodes = {}, set()
     for option, path in written.items():
-        if option != "--checkpoint":  # recognised and not sent
-            with contextlib.suppress(OSError):
-                folders[_identity(path.parent)] = f"{option} {path}"
-    for source in sources if folders else ():
-        reached = find_reached(walk, root_of(source), folders)
+        if option == "--checkpoint":  # recognised and not sent
+            continue
+        with contextlib.suppress(OSError):
+            places[_identity(path.parent)] = (f"{option} {path}", "inside")
+        if is_file(path):
+            found = path.stat()
+            places[found.st_dev, found.st_ino] = (f"{option} {path}", "the same file as")
+            inodes |= {found.st_ino} if found.st_nlink > 1 else set()
+    for source in sources if places else ():
+        reached = find_reached(walk, root_of(source), places, inodes=inodes)
         if reached is not None:
+            named, relation = places[_identity(reached)]
             raise click.UsageError(
-                f"{folders[_identity(reached)]} is inside {reached}, which is sent: obsup would overwrite it. "
-                "Name another file."
+                f"{named} is {relation} {reached}, which is sent: obsup would overwrite it. Name another file."
             )
 
 

@@ -1,34 +1,56 @@
-"""Find folders that a walk reaches through symbolic links, before anything is opened."""
+"""Find folders and files that a walk reaches through links, before anything is opened."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
+from contextlib import suppress
 
 from obsup.local.platform.files import scan, stat_path
 from obsup.local.walk.walk import SourceRoot, Walk
 
+Identity = tuple[int, int]
 
-def find_reached(walk: Walk, root: SourceRoot, folders: Collection[tuple[int, int]]) -> str | None:
-    """Return the path by which *walk* enters one of *folders*, given by device and inode; None if it does not.
 
-    Folders that cannot be read are passed over: the walk reports them.
+def find_reached(
+    walk: Walk, root: SourceRoot, places: Collection[Identity], *, inodes: Collection[int] = ()
+) -> str | None:
+    """Return the path by which *walk* reaches one of *places*, given by device and inode; None if it does not.
+
+    They are folders, and files outside *root*: a symbolic link leads to one, or it has another name, and its inode is
+    one of *inodes*. Folders that cannot be read are passed over: the walk reports them.
     """
-    if not walk.recursive or walk.links != "follow":
+    follow = walk.links == "follow"
+    if not walk.recursive or not (follow or inodes):
         return None
+
+    def is_reached(entry: os.DirEntry[str], name: str) -> bool:
+        is_link = (follow and entry.is_symlink()) or (bool(inodes) and entry.inode() in inodes)
+        return is_link and walk.selection.has_file(name) and identity_of(entry.path) in places
+
     waiting, seen = [(root.path, "")], set()
     while waiting:
         path, inner = waiting.pop()
-        try:
-            found = stat_path(path)
-            identity = (found.st_dev, found.st_ino)
-            if identity in folders:
-                return path
-            if identity in seen:
-                continue
-            seen.add(identity)
-            with scan(path) as entries:
-                inside = [(one.path, f"{inner}{one.name}") for one in entries if one.is_dir()]
-        except OSError:
+        identity = identity_of(path)
+        if follow and identity in places:
+            return path
+        if identity is None or identity in seen:
             continue
-        waiting += [(one, f"{name}/") for one, name in inside if walk.selection.may_have_files_in(name)]
+        seen.add(identity)
+        with suppress(OSError), scan(path) as entries:
+            for one in entries:
+                name = f"{inner}{one.name}"
+                if one.is_dir(follow_symlinks=follow):
+                    if walk.selection.may_have_files_in(name):
+                        waiting.append((one.path, f"{name}/"))
+                elif is_reached(one, name):
+                    return one.path
+    return None
+
+
+def identity_of(path: str) -> Identity | None:
+    """Return device and inode of what is at *path*, None if there is nothing."""
+    with suppress(OSError):
+        found = stat_path(path)
+        return found.st_dev, found.st_ino
     return None
