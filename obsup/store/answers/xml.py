@@ -87,11 +87,10 @@ def parse(body: bytes) -> Element:
     Characters that are invalid in XML are replaced: they belong to a key, which the caller knows.
     Source: github.com/boto/botocore/issues/3496, for S3.
     """
-    # Imported here, because a file that fits one request needs no XML.
-    from xml.etree.ElementTree import ParseError
-
+    # Imported here, because a file that fits one request needs no XML. ParseError is not taken from the standard
+    # library: while defusedxml is imported in another thread, that one's module is not the one it will raise.
     from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
+    from defusedxml.ElementTree import ParseError, fromstring
 
     if not body or body.isspace():
         raise BadXML("the response is empty", is_incomplete=True)  # that to HEAD needs no parser
