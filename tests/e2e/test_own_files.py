@@ -226,6 +226,12 @@ def test_the_checkpoint_of_an_upload_is_not_overwritten(shell: Shell, sandbox: S
         assert f"--log-file {path.name} is the checkpoint of an upload" in outcome.err
 
 
+def test_a_pipe_for_a_receipt_is_not_read(shell: Shell, sandbox: Sandbox) -> None:
+    """Only a file can be a checkpoint; what is in a pipe is meant for another program."""
+    make_files(shell, "bigfile")
+    assert shell.run("upload", "bigfile", "bucket/key", "--receipt", "/dev/stdout").json["key"] == "key"
+
+
 def test_a_file_with_the_name_of_a_checkpoint_is_sent(shell: Shell, sandbox: Sandbox) -> None:
     """Only its content shows whether it is one."""
     make_files(shell, "tree/report.deadbeef.obsup.json", "tree/.x.deadbeef.obsup.json.89ef0123.abcdefgh")

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+from obsup.local.files.existing import is_file
 from obsup.local.files.own_file import distrust_path
 from obsup.local.platform.files import NO_WAIT, open_file
 from obsup.local.platform.paths import exact, name_beside
@@ -94,7 +95,9 @@ def looks_like_checkpoint(path: str) -> bool:
 
 
 def records_progress(path: Path) -> bool:
-    """Return whether the file at *path* begins as a checkpoint or as the journal of a batch."""
+    """Return whether the file at *path* begins as a checkpoint or as the journal of a batch; pipes are not read."""
+    if not is_file(path):
+        return False
     try:
         head = _read_head(str(path))
     except OSError:
