@@ -353,6 +353,26 @@ def test_nothing_shows_what_a_store_received(source: str, tmp_path: Path) -> Non
     assert store.objects["/bucket/key"][0] != content
 
 
+def test_an_etag_that_is_the_content_md5_confirms_a_part(tmp_path: Path) -> None:
+    """The store agreed to a checksum, so no MD5 is computed, but returns none, and accepts a wrong Content-MD5."""
+    content, path = os.urandom(FIVE_MIB + 1), tmp_path / "source"
+    path.write_bytes(content)
+    store = TrustingStore(has_checksums=True)
+
+    def reply(request: ReceivedRequest) -> Reply:
+        if "partNumber" in request.target:
+            request.headers = [
+                one for one in request.headers if not one[0].lower().startswith("x-amz-checksum")
+            ]
+        return store(request)
+
+    with ScriptedServer(reply) as server:
+        given: dict[str, Any] = {"endpoint": server.endpoint, "provider": "s3", "region": "here"}
+        given |= {"addressing": "path", "credentials": Credentials("key", "secret"), "content_md5": True}
+        upload_file(path, "bucket/key", part_size="5M", **given)
+    assert store.objects["/bucket/key"][0] == content
+
+
 @pytest.mark.parametrize(("retry_for", "error"), [("1m", DataMismatch), ("0s", NotFinished)])
 def test_a_trial_that_fails_for_a_moment_does_not_count(
     retry_for: str, error: type[ObsupError], tmp_path: Path

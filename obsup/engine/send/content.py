@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -231,7 +233,7 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *
     algorithm = digests.checksum
     checksum = content.checksum(algorithm, send_options.read_gate) if algorithm is not None else None
     try:
-        stored, has_md5 = _send_with_digests(
+        stored, content_md5 = _send_with_digests(
             content, send, open_body, send_options, checksum, has_md5=has_md5
         )
     except DataMismatch:
@@ -243,7 +245,15 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *
     digest = bodies[-1].digest
     if checksum is not None and algorithm == CRC64 and digest.crc64 is None and stored.crc64 is not None:
         digest.record_crc64(int(checksum.value))
-    return Sent(stored, digest, checksum, has_md5)
+    _take_confirmed_md5(content_md5, stored, digest)
+    return Sent(stored, digest, checksum, bool(content_md5))
+
+
+def _take_confirmed_md5(content_md5: str, stored: Stored, digest: PartDigest) -> None:
+    """Record the Content-MD5 that was sent, if the ETag is the same and no MD5 was computed of the bytes."""
+    sent_md5 = b64decode(content_md5).hex()
+    if sent_md5 and digest.md5 is None and stored.etag.lower() == sent_md5:
+        digest.record_md5(sent_md5)
 
 
 def _send_with_digests(
@@ -254,20 +264,20 @@ def _send_with_digests(
     checksum: Checksum | None,
     *,
     has_md5: bool,
-) -> tuple[Stored, bool]:
+) -> tuple[Stored, str]:
     """Send the content with *checksum*, and with Content-MD5 if that is wanted or the store requires it.
 
-    Returns the response, and whether Content-MD5 was sent.
+    Returns the response, and the Content-MD5 that was sent.
     """
     learned = send_options.learned
-    if has_md5 or learned.has(_REQUIRES_MD5):
-        return send(open_body, BodyDigests(_content_md5(content, send_options), checksum)), True
-    try:
-        return send(open_body, BodyDigests(checksum=checksum)), False
-    except DigestRequired:
-        stored = send(open_body, BodyDigests(_content_md5(content, send_options), checksum))
+    if not has_md5 and not learned.has(_REQUIRES_MD5):
+        with suppress(DigestRequired):
+            return send(open_body, BodyDigests(checksum=checksum)), ""
+    content_md5 = _content_md5(content, send_options)
+    stored = send(open_body, BodyDigests(content_md5, checksum))
+    if not has_md5:
         learned.add(_REQUIRES_MD5)
-        return stored, True
+    return stored, content_md5
 
 
 def _content_md5(content: Content, send_options: SendOptions) -> str:
