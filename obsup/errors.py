@@ -145,7 +145,7 @@ def too_many_files(what: str) -> LocalFailure:
     return LocalFailure(
         what,
         TOO_MANY_FILES,
-        run_again("raise the limit, or send one part at a time", add=("--jobs", "1"), otherwise=_RAISE),
+        run_again(_RAISE),
     )
 
 

@@ -142,7 +142,7 @@ def _report_system_error(exc: OSError) -> int:
     if exc.errno in NO_DESCRIPTOR:
         return _report(too_many_files("a file cannot be opened"))
     # Click prints help itself. All other output has its own error handling.
-    return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
+    return _report(unwritable(exc)) if exc.errno in _FULL else _report_bug(exc)
 
 
 def _has_current_directory() -> bool:

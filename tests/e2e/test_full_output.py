@@ -210,3 +210,15 @@ def test_a_help_text_that_cannot_be_printed_is_a_local_failure(shell: Shell, arg
     outcome = shell.run_script(f"obsup {arguments} >/dev/full || exit $?")
     assert outcome.code == 74, outcome
     assert "cannot be written to standard output" in outcome.err
+
+
+def test_a_limit_of_file_sizes_is_no_full_disk(shell: Shell, make_file: MakeFile) -> None:
+    """Free space does not help against ulimit -f: the receipt, the metrics and standard output name it."""
+    make_file(600_000)
+    files = ("--receipt", "receipt.json"), ("--metrics", "metrics.prom")
+    commands = [" ".join((*UPLOAD, *words)) for words in files] + ["version > version"]
+    for command in commands:
+        outcome = shell.run_script(f"ulimit -f 0; exec obsup {command}")
+        assert outcome.code == 74, outcome.err
+        assert "raise the limit of the size of a file (ulimit -f)" in outcome.err.lower(), outcome.err
+        assert "free disk space" not in outcome.err.lower(), outcome.err

@@ -175,6 +175,7 @@ def test_a_limit_of_open_files(shell: Shell, make_file: MakeFile) -> None:
     failed = [outcome.err for outcome in outcomes if outcome.code]
     assert all("the limit is that of ulimit -n" in text for text in failed), failed
     assert any("no connection can be opened" in text for text in failed), failed
+    assert not any("--jobs" in text for text in failed), failed  # one part at a time is what was tried
 
 
 def run_limited(shell: Shell, threads: int, *words: str) -> Outcome:

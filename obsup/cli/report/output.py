@@ -58,13 +58,16 @@ def print_result(text: str) -> bool:
             _discard_output(sys.stdout)
             return False
         quote = text[:MAX_QUOTED_CHARACTERS] + ("…" if len(text) > MAX_QUOTED_CHARACTERS else "")
-        raise unwritable(f"{exc.strerror}; the result is: {quote}") from exc
+        raise unwritable(exc, f"; the result is: {quote}") from exc
     return True
 
 
-def unwritable(why: str) -> LocalFailure:
-    """Return the error for a standard output that takes no more."""
-    step = NextStep("free disk space, or redirect standard output to another file")
+def unwritable(exc: OSError, result: str = "") -> LocalFailure:
+    """Return the error for a standard output that takes no more; *result* is added to the reason."""
+    from obsup.local.state.atomic_file import writing_advice  # help needs no other package
+
+    step = NextStep(f"{writing_advice(exc)}, or redirect standard output to another file")
+    why = f"{exc.strerror or type(exc).__name__}{result}"
     return LocalFailure("the result cannot be written to standard output", why, step)
 
 

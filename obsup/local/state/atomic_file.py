@@ -115,6 +115,8 @@ def temporary_prefix(path: Path) -> str:
 
 def writing_advice(exc: OSError) -> str:
     """Return what lets a file be written after *exc*."""
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if exc.errno == errno.EFBIG:
+        return "raise the limit of the size of a file (ulimit -f)"
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free disk space"
     return "create its folder" if exc.errno == errno.ENOENT else "make it writable"

@@ -13,7 +13,7 @@ from msgspec import convert, field, to_builtins
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
 from obsup.local.files.content import read_content
 from obsup.local.files.existing import is_directory
-from obsup.local.state.atomic_file import write_atomically
+from obsup.local.state.atomic_file import write_atomically, writing_advice
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
 from obsup.model import Checksum, ObjectLock, Receipt, Target
@@ -75,7 +75,7 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
             f"the object is in place, but its receipt {quoted(path)} cannot be written",
             exc.strerror or type(exc).__name__,
             NextStep(
-                "nothing is missing in the bucket; for a receipt, free disk space and upload the file again"
+                f"nothing is missing in the bucket; for a receipt, {writing_advice(exc)} and upload the file again"
             ),
         ) from exc
 

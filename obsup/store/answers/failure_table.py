@@ -326,8 +326,10 @@ def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     if limit is not None and "--max-parts" in step.add:
         step = step._replace(add=("--max-parts", limit[1], "--restart"))
     if step is _OTHER_SIGNATURE and not refusal.is_assumed:
-        return run_again("try another --signature")
+        step = run_again("try another --signature")
     texts = [step.text]
+    if matching.without_message and matching.next_step is _OTHER_SIGNATURE:
+        texts.append("leave out the object options that the store may not have, such as --storage-class")
     if refusal.status == 403 and urlsplit(refusal.endpoint).path:
         texts.append("check the path of --endpoint")
     # The phrase of a rule shows that the store was understood.

@@ -133,7 +133,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.REPEAT,
         LocalFailure,
         TOO_MANY_FILES,
-        run_again("raise the limit, or send one part at a time", add=("--jobs", "1")),
+        run_again("raise the limit"),
         kind="files",
     ),
     rule(

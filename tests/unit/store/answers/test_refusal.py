@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,16 @@ def read(
 
 def refused(status: int, code: str, message: str = "") -> StoreError:
     return StoreError(Refusal("UploadPart", "bucket/key", status, code, message))
+
+
+def test_a_body_that_is_no_xml_while_another_thread_imports_the_parser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """defusedxml replaces the module of the standard library for a moment: its ParseError is then another class."""
+    assert read(404, "no XML").code == "NotFound"
+    monkeypatch.delitem(sys.modules, "xml.etree.ElementTree")
+    monkeypatch.setitem(sys.modules, "_elementtree", None)
+    assert read(404, "no XML").code == "NotFound"
 
 
 def test_a_refusal_has_the_fields_of_the_vendors_tables() -> None:
@@ -392,6 +403,13 @@ def test_a_locked_object_is_no_missing_permission() -> None:
         error = as_error(StoreError(answer.refusal._replace(is_assumed=True)), doing="uploading bucket/key")
         assert (error.exit_code, type(error)) == (69, Refused)
         assert str(error.next_step) == "choose another key, or wait until the lock ends"
+
+
+def test_invalid_argument_without_a_message_may_be_about_an_option() -> None:
+    """As for a storage class that Ceph does not have: another signature does not help then."""
+    for is_assumed in (False, True):
+        refusal = refused(400, "InvalidArgument").refusal._replace(is_assumed=is_assumed)
+        assert "--storage-class" in str(as_error(StoreError(refusal), doing="initiating b/k").next_step)
 
 
 def test_invalid_argument_with_a_message_is_not_about_the_signature() -> None:
