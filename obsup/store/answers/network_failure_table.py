@@ -160,18 +160,18 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
+        _NEEDS_TLS,
+        _USE_HTTPS,
+        phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
         "The response is a web page: the proxy does not permit requests to the store, or is not a proxy",
         run_again(f"check {_PROXY}, and --endpoint; NO_PROXY lists hosts to reach directly"),
         status="400 403 404 405 501",
         is_page=True,
         by_proxy=True,
-    ),
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        _NEEDS_TLS,
-        _USE_HTTPS,
-        phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
     ),
     rule(
         Action.FAIL,

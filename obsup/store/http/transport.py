@@ -154,7 +154,8 @@ class Transport:
 
             check = check_protocol_of_store if host.through is None else check_protocol_of_proxy
             found = check(host.url, error, self._probe_timeout_s)
-            self._may_use_another_protocol = self._may_use_another_protocol and found is not error
+            if found is error:
+                self._may_use_another_protocol = False
         if found is error and error.kind == "proxy-protocol":
             # Only this once: it has responded before, or to the check.
             return NetworkError("proxy", error.detail, error.sent)

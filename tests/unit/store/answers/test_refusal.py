@@ -203,9 +203,12 @@ def test_a_lock_that_the_store_rejects_without_a_reason() -> None:
     ids=["nginx", "Go", "Apache"],
 )
 def test_http_on_an_https_port_is_an_error_of_the_endpoint(message: str) -> None:
-    final = as_error(refused(400, "BadRequest", message), doing="initiating bucket/key")
-    assert isinstance(final, BadConfiguration)
-    assert "https://" in str(final.next_step)
+    """Also if a proxy passes it on, as the first page that arrives."""
+    refusal = refused(400, "BadRequest", message).refusal
+    for one in (refusal, refusal._replace(is_page=True, by_proxy=True)):
+        final = as_error(StoreError(one), doing="initiating bucket/key")
+        assert isinstance(final, BadConfiguration)
+        assert "https://" in str(final.next_step)
 
 
 def test_a_body_that_was_cut_off_is_a_failure_of_the_network() -> None:
