@@ -17,7 +17,7 @@ from obsup.errors import BadConfiguration, NextStep, ObsupError
 from obsup.local.files.existing import exists
 from obsup.local.platform.files import make_private, open_file, replace
 from obsup.local.platform.owners import is_own, is_trusted_owner
-from obsup.text import quoted, shell_line
+from obsup.text import quoted, shell_line, without_url_secrets
 from obsup.units import MIB
 
 MAX_BYTES = 10 * MIB
@@ -115,7 +115,8 @@ class LogFile:
     def write(self, line: str) -> None:
         """Write one line, with the time in UTC and the process id."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
-        data = f"{now} {os.getpid()} {' '.join(line.splitlines())}\n".encode("utf-8", "backslashreplace")
+        line = without_url_secrets(" ".join(line.splitlines()))
+        data = f"{now} {os.getpid()} {line}\n".encode("utf-8", "backslashreplace")
         with self._lock:
             if self._descriptor is None:
                 return
