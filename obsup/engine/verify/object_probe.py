@@ -229,7 +229,7 @@ class ObjectProbe:
     def _confirm_seen(self, stored: Stored, info: ObjectInfo) -> Finished:
         """Return the object of the response *stored*, which the store shows as *info*.
 
-        Raises DataMismatch, and CannotCompare if nothing shows that it is another object, nor its size.
+        Raises DataMismatch if it is another object, CannotCompare if the store returns neither its size nor a digest.
         """
         verified = self._verify(info)
         expected, note = self._expected, ""

@@ -33,7 +33,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         BadConfiguration,
         "The certificate has expired or is not valid yet, or the clock of this computer is wrong",
-        run_again("check the clock; if it is right, the server needs another certificate"),
+        run_again("check the clock; if it is right, the server needs a new certificate"),
         kind="dates",
     ),
     rule(
@@ -70,7 +70,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         BadConfiguration,
         "The certificate of the proxy has expired or is not valid yet, or the clock of this computer is wrong",
-        run_again("check the clock; if it is right, the proxy needs another certificate"),
+        run_again("check the clock; if it is right, the proxy needs a new certificate"),
         kind="proxy-dates",
     ),
     rule(

@@ -92,7 +92,7 @@ def check_tls(url: str, settings: ConnectionSettings) -> Encryption:
 def describe_dates(url: str, settings: ConnectionSettings) -> str:
     """Return when the certificate of the host of *url* is valid, and what this computer's clock shows.
 
-    "" if it is not accepted for another reason, too.
+    Returns "" if the certificate is rejected for another reason as well.
     """
     context = tls_context(settings, os.environ)
     context.verify_flags |= _NO_CHECK_TIME
@@ -113,8 +113,8 @@ def describe_dates(url: str, settings: ConnectionSettings) -> str:
 def check_protocol_of_proxy(proxy: str, error: NetworkError, timeout_s: float) -> NetworkError:
     """Return the error for *proxy*, the URL that obsup connects to, if its first connection failed with *error*.
 
-    It is another one if the proxy answers to another protocol than that of its URL, or has sent what is not of its
-    protocol and does not answer to it, and *error* itself otherwise.
+    Returns *error* itself, unless the proxy answers to another protocol than that of its URL, or unless its response
+    was invalid and a second request gets no valid one either.
     """
     url = _with_scheme(proxy)
     wanted, found = _find_protocol(url, timeout_s)
