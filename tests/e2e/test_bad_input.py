@@ -496,6 +496,7 @@ def test_a_missing_endpoint_shows_one_of_the_provider(
         ("init", "bigfile", "bucket/key", "--log-file", "bigfile"),
         ("part", "bigfile", "bucket/key", "--part-number", "1", "--log-file", "bigfile"),
         ("verify", "bigfile", "bucket/key", "--log-file", "link"),
+        ("upload", "run.log.5", "bucket/key", "--log-file", "run.log"),
     ],
     ids=" ".join,
 )
@@ -506,6 +507,7 @@ def test_a_file_to_write_must_not_be_the_source(
     source = make_file(1000)
     content = source.read_bytes()
     (shell.folder / "link").symlink_to(source)
+    (shell.folder / "run.log.5").hardlink_to(source)
     (shell.folder / "tree").mkdir()
     (shell.folder / "tree" / "file").write_bytes(content)
     outcome = shell.run(*arguments)

@@ -141,3 +141,24 @@ def test_a_store_that_ignores_ranges(size: int, code: int, inside: Inside, make_
         other = inside.run("verify", "bigfile", "bucket/key", "--download", "--endpoint", server.endpoint)
     assert (outcome.code, "ignores the header Range" in outcome.err) == (code, bool(code)), outcome.err
     assert other.code == (code or 65), other.err
+
+
+def test_another_range_is_not_compared(inside: Inside, make_file: MakeFile) -> None:
+    """A cache that returns the first range for each range shows that with Content-Range. The rest could differ."""
+    make_file(0).write_bytes(bytes(SIZE))
+    head = f"HTTP/1.1 200 OK\r\nETag: opaque\r\nContent-Length: {SIZE}\r\n\r\n".encode()
+
+    def answer(request: ReceivedRequest) -> Reply:
+        if request.method == "HEAD":
+            return Reply([head])
+        first, last = map(int, (request.header("Range") or "").removeprefix("bytes=").split("-"))
+        end = last - first
+        shown = f"Content-Range: bytes 0-{end}/{SIZE}\r\nContent-Length: {end + 1}"
+        return Reply(
+            [f"HTTP/1.1 206 Partial Content\r\nETag: opaque\r\n{shown}\r\n\r\n".encode(), bytes(end + 1)]
+        )
+
+    with ScriptedServer(answer) as server:
+        verify = ("verify", "bigfile", "bucket/key", "--download", "--retry-for", "0s")
+        outcome = inside.run(*verify, "--endpoint", server.endpoint)
+    assert (outcome.code, "GetObject returned bytes 0-" in outcome.err) == (69, True), outcome.err

@@ -27,8 +27,11 @@ def check_output_files(ctx: click.Context) -> None:
         return
     from obsup.engine.job.option_values import files_of_environment  # help needs no other package
     from obsup.local.files.existing import is_directory
-    from obsup.local.walk.overwritten import find_overwritten
+    from obsup.local.walk.overwritten import MAX_OLD_LOGS, find_overwritten, old_log
 
+    if "log_file" in files:  # a full log replaces the old ones
+        files |= {f"old log {one}": old_log(files["log_file"], one) for one in range(1, MAX_OLD_LOGS + 1)}
+        outputs += [name for name in files if name.startswith("old log ")]
     sources = list(_sources(ctx))
     found = find_overwritten(outputs, files, sources, kept=files_of_environment(), allowed=allowed)
     if found is None:

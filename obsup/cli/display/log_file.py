@@ -17,11 +17,11 @@ from obsup.errors import BadConfiguration, NextStep, ObsupError
 from obsup.local.files.existing import exists
 from obsup.local.platform.files import make_private, open_file, replace
 from obsup.local.platform.owners import is_own, is_trusted_owner
+from obsup.local.walk.overwritten import MAX_OLD_LOGS, old_log
 from obsup.text import quoted, shell_line, without_url_secrets
 from obsup.units import MIB
 
 MAX_BYTES = 10 * MIB
-MAX_OLD_FILES = 5
 
 
 class RequestLines:
@@ -82,7 +82,7 @@ class LogFile:
         path: Path,
         *,
         max_bytes: int = MAX_BYTES,
-        max_old_files: int = MAX_OLD_FILES,
+        max_old_files: int = MAX_OLD_LOGS,
         clock: Callable[[], float] = time.time,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -167,15 +167,12 @@ class LogFile:
         if not size or size + added <= self._max_bytes:
             return
         for number in range(self._max_old_files - 1, 0, -1):
-            older = self._old_path(number)
+            older = old_log(self._path, number)
             if exists(older):
-                replace(str(older), str(self._old_path(number + 1)))
-        replace(str(self._path), str(self._old_path(1)))
+                replace(str(older), str(old_log(self._path, number + 1)))
+        replace(str(self._path), str(old_log(self._path, 1)))
         self._close()
         self._descriptor = self._open()
-
-    def _old_path(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
 
     def _close(self) -> None:
         if self._descriptor is not None:
