@@ -80,7 +80,7 @@ def _call(words: Sequence[str]) -> str:
     if words[0] != "obsup":
         return _arguments(words)
     function = FUNCTIONS.get(words[1]) if len(words) > 1 else None
-    if function is None:
+    if function is None or "-r" in words:
         return " ".join(words)
     places = [word for word in words[2:] if not word.startswith("--")]
     options = [word for word in words[2:] if word.startswith("--")]

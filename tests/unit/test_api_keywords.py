@@ -239,6 +239,7 @@ def test_messages_name_keywords_and_functions() -> None:
             "upload_file('f', 'b/k', restart=True)",
         ),
         (NextStep(command=("obsup", "doctor", "b")), "obsup doctor b"),
+        (NextStep(command=("obsup", "verify", "-r", "tree", "b/k/")), "obsup verify -r tree b/k/"),
     ],
 )
 def test_the_next_step_is_a_call(step: NextStep, text: str) -> None:

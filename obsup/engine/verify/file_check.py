@@ -68,7 +68,7 @@ def _check_bucket(store: ObjectStore, target: Target) -> None:
 def _is_folder(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
         f"{quoted(path)} is a directory",
-        "Directories are compared only with --recursive",
+        "Only a regular file can be compared with one object",
         NextStep(
             "name a file, or compare all files of the directory",
             command=("obsup", "verify", "-r", operand(path), "BUCKET/PREFIX/"),
