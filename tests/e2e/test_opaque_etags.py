@@ -517,3 +517,24 @@ def test_an_object_that_nothing_describes_is_not_called_another_one(store: Sandb
         assert (outcome.code, outcome.json["reason"]) == (1, "incomparable"), outcome.err
     # --download could not compare it either.
     assert verify.err.endswith("Next:  Give the receipt of its upload with --receipt.\n")
+
+
+@pytest.mark.parametrize("guard", ["source", "etags"])
+def test_complete_at_a_store_that_does_not_show_its_encryption(
+    store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    """The ETags look like digests, but a trial upload shows that they are none. The object cannot be compared."""
+    inside = Inside(store, tmp_path, monkeypatch)
+    source = tmp_path / "bigfile"
+    source.write_bytes(bytes(2 * PART))
+    store.add_fault("hide-encryption")
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    target = ("bucket/key", "--upload-id", upload_id)
+    for number in ("1", "2"):
+        sent = inside.run("part", source, *target, "--parts", "2", "--part-number", number)
+        assert sent.code == 0, sent.err
+    (tmp_path / "list").write_text(inside.run("parts", *target).out)
+    given = {"source": [source, *target], "etags": [*target, "--etags-from", "list"]}
+    outcome = inside.run("complete", *given[guard])
+    assert outcome.code == (1 if guard == "source" else 0), outcome.err
+    assert store.object_path("bucket", "key").read_bytes() == source.read_bytes()

@@ -18,7 +18,7 @@ from obsup.engine.proof.object_proof import (
     etag_of,
     with_listed_checksum,
 )
-from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
+from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck, has_opaque_etags
 from obsup.engine.steps.copy_part import check_copied_parts
 from obsup.engine.steps.finished_object import FinishedObject, result_of
 from obsup.engine.steps.lookup import (
@@ -196,7 +196,8 @@ class ManualCompletion:
         )
         if expected is None or is_opaque or not self._context.dialect.etag_is_composite:
             return finished.verified
-        if contradicts(Expected(None, expected, None, None, None), stored.etag, None, ours=True):
+        listed = Expected(None, expected, None, None, None)
+        if contradicts(listed, stored.etag, None, ours=True) and not has_opaque_etags(self._context):
             raise DataMismatch(
                 f"the object {self._context.request.target} is not made of the parts that were listed",
                 f"Its ETag is {stored.etag}, that of the listed parts is {expected}",

@@ -18,7 +18,8 @@ from obsup.engine.proof.part_list import (
     parts_are,
     windows_of,
 )
-from obsup.engine.proof.part_proof import has_content
+from obsup.engine.proof.part_proof import DigestChoice, has_content
+from obsup.engine.send.etag_trial import EtagTrial
 from obsup.engine.steps.lookup import FoundUpload
 from obsup.engine.verify.comparison import CannotCompare
 from obsup.errors import DataMismatch, NextStep, run_again
@@ -143,7 +144,7 @@ class PartsCheck:
         context = self._context
         receipts: list[Receipt] = []
         hashed: list[Receipt] = []
-        outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
+        compared: list[tuple[StoredPart, PartDigest]] = []
         with open_threads(min(MAX_HASHING_THREADS, os.cpu_count() or 1), "hash") as threads:
             windows = list(windows_of(parts))
             grouped = in_groups(source, stat, (part for part, _ in windows), context.read_gate)
@@ -156,10 +157,12 @@ class PartsCheck:
                 receipt = digest.receipt(stored.number, stored.size, stored.etag)
                 hashed.append(receipt)
                 receipts.append(receipt if _has_crc64(stored, own) else replace(receipt, crc64=None))
-                same = has_content(stored, digest, own, context.digests)
-                outcomes[same].append(stored.number)
+                compared.append((stored, digest))
         self.crc64 = combined_crc64(hashed)
         check_unchanged(source, stat)
+        outcomes = _outcomes(compared, recorded, context.digests)
+        if outcomes[False] and has_opaque_etags(context):
+            outcomes = _outcomes(compared, recorded, replace(context.digests, opaque_etags=True))
         if ignores_times(stat) and not outcomes[False]:
             check_sent(source, stat, [(part, receipts[i]) for i, (part, _) in enumerate(windows_of(parts))])
         if outcomes[False]:
@@ -190,7 +193,7 @@ class PartsCheck:
         if self.source is not None and self.stat is not None:
             FoundUpload(checkpoint.upload, checkpoint).check_same_source(self.source, self.stat)
 
-    def _report_incomparable(self, source: Path, parts: Sequence[StoredPart], numbers: list[int]) -> None:
+    def _report_incomparable(self, source: Path, parts: Sequence[StoredPart], numbers: Sequence[int]) -> None:
         what = f"{parts_are(numbers, 'cannot', 'cannot')} be compared with {quoted(str(source))}"
         why = "The store's ETags are not digests of the content"
         if self._checks.verify_source:
@@ -227,6 +230,21 @@ class PartsCheck:
             )
 
 
+def has_opaque_etags(context: UploadContext) -> bool:
+    """Try out whether the bucket encrypts by default without showing it: then an ETag that differs means nothing."""
+    return EtagTrial(context.store, context.request.target, context.send_options).shows_opaque_etags()
+
+
+def _outcomes(
+    compared: Iterable[tuple[StoredPart, PartDigest]], recorded: Mapping[int, Receipt], digests: DigestChoice
+) -> Mapping[bool | None, Sequence[int]]:
+    """Return the numbers of the parts that have, do not have, or cannot be shown to have the bytes of SOURCE."""
+    outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
+    for stored, digest in compared:
+        outcomes[has_content(stored, digest, recorded.get(stored.number), digests)].append(stored.number)
+    return outcomes
+
+
 def _has_crc64(stored: StoredPart, recorded: Receipt | None) -> bool:
     """Return whether the CRC-64 of a part is known from the list, or from our own receipt."""
     return stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
@@ -244,7 +262,7 @@ def _require_proven(parts: Sequence[StoredPart], recorded: Mapping[int, Receipt]
         )
 
 
-def _differing(source: Path, numbers: list[int], *, has_match: bool) -> DataMismatch:
+def _differing(source: Path, numbers: Sequence[int], *, has_match: bool) -> DataMismatch:
     why = "Their digests are not those of its bytes; the upload is unchanged"
     step = run_again("send these parts again")
     if not has_match:
