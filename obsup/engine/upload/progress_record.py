@@ -136,7 +136,9 @@ class ProgressRecord:
             path = self._path or self._outdated  # a full disk still takes a time
             if path is not None and not self._is_replaced(path):
                 touch(str(path))
-                self._written = _status(path)
+                status, written = _status(path), self._written
+                if status is None or written is None or status.st_ino == written.st_ino:
+                    self._written = status  # otherwise it has just been replaced
 
     def _is_replaced(self, path: Path) -> bool:
         """Return whether another process has written the checkpoint since this one has."""
