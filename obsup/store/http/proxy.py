@@ -145,4 +145,6 @@ def _parse(proxy: str) -> tuple[str, str, str | None]:
         _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError:
         return "", "", "Its host or its port is not valid"
+    if "://" not in proxy and parts.hostname in SCHEMES:  # http:/proxy:3128
+        return "", "", "Its scheme is not followed by ://"
     return parts.scheme, parts.hostname or "", None

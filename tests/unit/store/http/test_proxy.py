@@ -7,7 +7,8 @@ from urllib.request import getproxies_environment
 import pytest
 
 from obsup.engine.job.connection import StoreSettings
-from obsup.store.http.proxy import find_proxy, without_login
+from obsup.errors import BadConfiguration
+from obsup.store.http.proxy import check_proxy, find_proxy, without_login
 from obsup.store.http.settings import ConnectionSettings
 
 PROXY = "http://proxy.example:3128"
@@ -103,6 +104,14 @@ def test_the_variables_are_read_as_by_the_standard_library(
 )
 def test_a_proxy_is_shown_without_its_login(proxy: str, shown: str) -> None:
     assert without_login(proxy) == shown
+
+
+@pytest.mark.parametrize("proxy", ["http:/proxy:3128", "HTTPS//proxy:3128", "socks5:/user:password@proxy"])
+def test_a_scheme_without_two_slashes_is_not_a_host(proxy: str) -> None:
+    """The scheme was taken for the host of a proxy, whose name is looked up until --retry-for ends."""
+    with pytest.raises(BadConfiguration, match="is not the URL of a proxy") as caught:
+        check_proxy(proxy)
+    assert "password" not in str(caught.value)
 
 
 def test_the_password_of_a_proxy_is_not_in_texts_of_values() -> None:
