@@ -281,9 +281,10 @@ class NetworkError(Exception):
 
     ``kind`` is one of files (too many are open here), resolve, refused, connect, certificate, dates (those of the
     certificate), no-tls, needs-tls, protocol (that of another server), alert, tls, reset, stall, slow, incomplete,
-    garbled (the response is not valid in the protocol); with a proxy also proxy, proxy-certificate, proxy-dates,
-    proxy-no-tls, proxy-alert, proxy-login, proxy-protocol, tunnel. ``sent`` is whether the store may have received
-    it. ``idle_s`` is how many seconds the response was awaited at most, after the request was sent.
+    garbled (the response is not valid in the protocol), no-copy (it is empty, as that to a part); with a proxy also
+    proxy, proxy-certificate, proxy-dates, proxy-no-tls, proxy-alert, proxy-login, proxy-protocol, tunnel. ``sent`` is
+    whether the store may have received it. ``idle_s`` is how many seconds the response was awaited at most, after the
+    request was sent.
     """
 
     idle_s = 0.0

@@ -134,7 +134,7 @@ class HttpStore:
         response = self._exchange.send(request)
         if not response.body.strip():  # the store took the request for an empty part
             raise NetworkError(
-                "garbled", "the response to copy is empty: the store may not support it", sent=True
+                "no-copy", "the response to copy is empty: the store may not support it", sent=True
             )
         etag = xml.bare_etag(xml.text(self._exchange.document(request, response, "ETag"), "ETag"))
         if not etag:

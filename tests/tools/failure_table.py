@@ -30,6 +30,7 @@ NETWORK = {
     "slow": "the response trickles in",
     "incomplete": "the response is truncated",
     "garbled": "the response is not from the store",
+    "no-copy": "the response to a part to copy is empty",
 }
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from obsup.errors import TOO_MANY_FILES, BadConfiguration, LocalFailure, NotFinished, Refused, run_again
+from obsup.errors import (
+    TOO_MANY_FILES,
+    BadConfiguration,
+    LocalFailure,
+    NextStep,
+    NotFinished,
+    Refused,
+    Unsupported,
+    run_again,
+)
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 
 _PROXY = "--proxy, or the variable that names the proxy (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)"
@@ -149,6 +158,13 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         "The server does not use the protocol of the store, or a proxy changes its responses",
         run_again("check --endpoint and the proxies"),
         kind="garbled",
+    ),
+    rule(
+        Action.REPEAT,
+        Unsupported,
+        "A store that cannot copy takes the request for an empty part",
+        NextStep("download the object, and upload that file instead"),
+        kind="no-copy",
     ),
     rule(
         Action.FAIL,

@@ -41,6 +41,8 @@ RUN_ELSEWHERE = {
     "local/source/command: CommandSource.start": "tests/e2e/test_thread_limit.py"
     "::test_a_command_that_a_limit_of_processes_stops",
     "store/answers/network_failure_table: files": "tests/e2e/test_thread_limit.py::test_a_limit_of_open_files",
+    "store/answers/network_failure_table: no-copy": "tests/e2e/test_step_errors.py::"
+    "test_a_copy_that_is_answered_with_an_empty_body_is_not_retried_for_long",
     "engine/upload/abort: abort_incomplete": "tests/e2e/test_primitives_reclaim.py"
     "::test_abort_and_restart_keep_an_upload_that_may_have_made_the_object",
     "engine/send/dask_backend: DaskBackend._all_unfit": f"{_DASK}workers_that_come_later",
