@@ -191,6 +191,17 @@ def test_a_part_that_is_always_contradicted(rig: Rig, sandbox: Sandbox, fault: s
     assert count(sandbox, "part") == 3
 
 
+def test_a_damaged_part_of_a_store_that_does_not_check_the_checksums_it_agreed_to(
+    rig: Rig, sandbox: Sandbox
+) -> None:
+    """The ETag of the other part is its MD5, so that of this one is no encryption: the object is not the source."""
+    for operation in ("part", "complete", "head"):
+        sandbox.add_fault(f"hide-checksums,op={operation}")
+    sandbox.add_fault("flip-bit,op=part,part=1")
+    with pytest.raises(DataMismatch, match="the object bucket/key is not the source"):
+        rig.run()
+
+
 def test_a_note_names_a_checksum_that_the_store_does_not_confirm(rig: Rig, sandbox: Sandbox) -> None:
     sandbox.add_fault("ignore-checksums")
     rig.run(digest="crc32c")
