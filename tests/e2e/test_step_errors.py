@@ -282,7 +282,10 @@ def test_a_copy_that_is_answered_with_an_empty_body_is_not_retried_for_long(shel
         copies = [one for one in server.received if one.method == "PUT"]
     assert (outcome.code, len(copies)) == (69, 3), outcome.err
     assert "the store may not support it" in outcome.err
-    assert "Next:  Download the object, and upload that file instead." in outcome.err
+    assert (
+        "Next:  Send the part from a file if the store cannot copy; otherwise check the proxies, then"
+        in outcome.err
+    )
 
 
 def test_the_reason_of_swift_is_shown(shell: Shell, source: Path) -> None:

@@ -11,6 +11,8 @@ from obsup.cli.arguments.types import too_long
 from obsup.text import shell_line
 
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
+# How many old files a log keeps, as PATH.1 and so on.
+MAX_OLD_LOGS = 5
 
 
 def check_output_files(ctx: click.Context) -> None:
@@ -27,7 +29,7 @@ def check_output_files(ctx: click.Context) -> None:
         return
     from obsup.engine.job.option_values import files_of_environment  # help needs no other package
     from obsup.local.files.existing import is_directory
-    from obsup.local.walk.overwritten import MAX_OLD_LOGS, find_overwritten, old_log
+    from obsup.local.walk.overwritten import find_overwritten
 
     if "log_file" in files:  # a full log replaces the old ones
         files |= {f"old log {one}": old_log(files["log_file"], one) for one in range(1, MAX_OLD_LOGS + 1)}
@@ -41,6 +43,11 @@ def check_output_files(ctx: click.Context) -> None:
         what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
     text = f"{_option(found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
     raise click.UsageError(text, ctx)
+
+
+def old_log(path: Path, number: int) -> Path:
+    """Return the path to which the log at *path* is renamed when *number* newer ones follow."""
+    return path.with_name(f"{path.name}.{number}")
 
 
 def _option(name: str) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from obsup import events
+from obsup.cli.arguments.path_checks import MAX_OLD_LOGS, old_log
 from obsup.errors import BadConfiguration, NextStep, ObsupError
 from obsup.local.files.existing import exists
 from obsup.local.platform.files import make_private, open_file, replace
 from obsup.local.platform.owners import is_own, is_trusted_owner
-from obsup.local.walk.overwritten import MAX_OLD_LOGS, old_log
 from obsup.text import quoted, shell_line, without_url_secrets
 from obsup.units import MIB
 

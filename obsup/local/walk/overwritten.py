@@ -9,9 +9,6 @@ from typing import NamedTuple
 from obsup.local.files.existing import exists, is_directory, is_file, real_path
 from obsup.local.state.checkpoint_path import records_progress
 
-# How many old files a log keeps, as PATH.1 and so on.
-MAX_OLD_LOGS = 5
-
 
 class Overwritten(NamedTuple):
     """The option ``name`` would write its file over a source, over that of the option ``other``, or over ``what``."""
@@ -55,11 +52,6 @@ def find_overwritten(
         if what:
             return Overwritten(name, path, what=what)
     return None
-
-
-def old_log(path: Path, number: int) -> Path:
-    """Return the path to which the log at *path* is renamed when *number* newer ones follow."""
-    return path.with_name(f"{path.name}.{number}")
 
 
 def is_in(path: Path, source: Path) -> bool:

@@ -6,7 +6,6 @@ from obsup.errors import (
     TOO_MANY_FILES,
     BadConfiguration,
     LocalFailure,
-    NextStep,
     NotFinished,
     Refused,
     Unsupported,
@@ -163,7 +162,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.REPEAT,
         Unsupported,
         "A store that cannot copy takes the request for an empty part",
-        NextStep("download the object, and upload that file instead"),
+        run_again("send the part from a file if the store cannot copy; otherwise check the proxies"),
         kind="no-copy",
     ),
     rule(
