@@ -19,9 +19,9 @@ from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result, response_fields
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
-from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.send.whole_object import put_content
 from obsup.engine.upload.preconditions import require_encryption
+from obsup.engine.verify.etag_trial import as_content_md5
 from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, ObsupError
 from obsup.local.platform.files import NO_WAIT, stat_open

@@ -20,9 +20,9 @@ from obsup.engine.proof.part_proof import (
     matches,
 )
 from obsup.engine.send.content import CHECK_THE_WAY, Sent, check_confirmed
-from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
 from obsup.engine.upload.abort import abort_fully
 from obsup.engine.upload.initiate import ask_for_checksums
+from obsup.engine.verify.etag_trial import EtagTrial, as_content_md5
 from obsup.errors import BadConfiguration, DataMismatch, NextStep, ObsupError, run_again
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import CRC64, PartDigest

@@ -162,7 +162,7 @@ def expected_object(
     If the object is encrypted, for example by a bucket default, the ETags of parts are not MD5s, and the ETag of the
     object depends on more than the content. A receipt without an ETag was made of the source, not of a response.
     """
-    is_opaque = opaque_etags or _have_opaque_etags(receipts)
+    is_opaque = opaque_etags or any(one.md5 and one.etag and one.md5 != one.etag.lower() for one in receipts)
     return Expected(
         size=sum(one.size for one in receipts),
         etag=None if is_opaque else expected_etag(receipts, dialect),
@@ -173,17 +173,6 @@ def expected_object(
         composed_etag=etag_of([one.etag for one in receipts]) if dialect.etag_is_composite else None,
         checksum=whole_checksum(receipts, upload) if upload.checksum and upload.checksum.is_proof else None,
     )
-
-
-def _have_opaque_etags(receipts: Sequence[Receipt]) -> bool:
-    """Return whether the ETags of the parts are other values than MD5s.
-
-    No encrypted part has its MD5 as the ETag. If one has it, then those of this form are the MD5s of what was stored.
-    """
-    known = [one for one in receipts if one.md5 and one.etag]
-    others = [one for one in known if one.md5 != one.etag.lower()]
-    is_damaged = len(others) < len(known) and all(looks_like_md5(one.etag) for one in others)
-    return bool(others) and not is_damaged
 
 
 def verify_response(expected: Expected, response: Stored) -> Verified | None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
-from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
+from obsup.engine.verify.etag_trial import EtagTrial, as_content_md5
 from obsup.errors import DataMismatch, DigestRequired, NextStep, run_again
 from obsup.local.source.digest import CRC64, Gate, PartDigest
 from obsup.model import Checksum, Part, Receipt, Stored

@@ -30,7 +30,7 @@ from obsup.engine.send.content import (
     Sent,
     send_verified,
 )
-from obsup.engine.send.etag_trial import EtagTrial
+from obsup.engine.verify.etag_trial import EtagTrial
 from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow

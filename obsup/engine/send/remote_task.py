@@ -25,9 +25,9 @@ from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions, parts_confirm
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption
-from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
+from obsup.engine.verify.etag_trial import as_content_md5
 from obsup.errors import NextStep, ObsupError, SourceChanged, SourceUnreadable, run_again
 from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.expectation import SourceDigests

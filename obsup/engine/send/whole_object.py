@@ -20,8 +20,8 @@ from obsup.engine.proof.object_options import OptionComparison, compare_options
 from obsup.engine.proof.object_proof import Expected, verify_response
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, Sent
-from obsup.engine.send.etag_trial import EtagTrial
 from obsup.engine.send.part import send_negotiated
+from obsup.engine.verify.etag_trial import EtagTrial
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe
 from obsup.errors import NextStep, ObjectExists, Refused

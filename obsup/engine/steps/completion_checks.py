@@ -19,9 +19,9 @@ from obsup.engine.proof.part_list import (
     windows_of,
 )
 from obsup.engine.proof.part_proof import DigestChoice, has_content
-from obsup.engine.send.etag_trial import EtagTrial
 from obsup.engine.steps.lookup import FoundUpload
 from obsup.engine.verify.comparison import CannotCompare
+from obsup.engine.verify.etag_trial import EtagTrial
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.processes.executors import open_threads
 from obsup.local.source.digest import PartDigest

@@ -19,7 +19,6 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import remember_rejection
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.part_proof import CHECKSUMS
-from obsup.engine.send.etag_trial import abort_unused
 from obsup.engine.upload.adoption import (
     agreed_checksum,
     find_interrupted,
@@ -27,6 +26,7 @@ from obsup.engine.upload.adoption import (
     report_left_alone,
 )
 from obsup.engine.upload.progress_record import ProgressRecord, new_checkpoint, open_record
+from obsup.engine.verify.etag_trial import abort_unused
 from obsup.errors import (
     UNAVAILABLE,
     NetworkError,

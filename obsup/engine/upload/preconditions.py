@@ -10,7 +10,6 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import initiate_confirms, parts_confirm
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_proof import is_marked, mark_of
-from obsup.engine.send.etag_trial import OneByte, abort_unused, as_content_md5
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.initiate import (
     ENCRYPTION_OPTIONS,
@@ -18,6 +17,7 @@ from obsup.engine.upload.initiate import (
     check_is_new,
     may_have_initiated,
 )
+from obsup.engine.verify.etag_trial import OneByte, abort_unused, as_content_md5
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.errors import NetworkError, ObsupError, Refused, StoreError, run_again
 from obsup.local.state import started_uploads

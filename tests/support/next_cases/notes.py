@@ -25,7 +25,7 @@ CASES = (
         line="Note",
     ),
     Case(
-        "engine/send/etag_trial: abort_unused",
+        "engine/verify/etag_trial: abort_unused",
         0,
         before="fault error=403:AccessDenied,op=abort,times=always",
         command="obsup upload bigfile bucket/key --sse AES256",
