@@ -125,6 +125,13 @@ def test_a_presigned_url_is_not_repeated_with_its_signature(
     assert sandbox.requests == []
 
 
+def test_no_command_names_a_key_that_is_masked(shell: Shell, make_file: MakeFile) -> None:
+    """It would upload the file to another key."""
+    make_file(10)
+    outcome = shell.run("verify", "bigfile", "bucket/key?Signature=SECRET")
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (65, "Next:  Upload it.")
+
+
 def test_a_name_with_a_parameter_is_not_a_url(shell: Shell, sandbox: Sandbox) -> None:
     """It is shown as it is, and "Next:" has the command."""
     (shell.folder / "report?token=7").touch()

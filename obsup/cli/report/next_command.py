@@ -43,7 +43,7 @@ class ResumeCommand(NamedTuple):
     @property
     def has_secret(self) -> bool:
         """Whether it contains a presigned URL or a login, so that no message may show it."""
-        return any(without_url_secrets(word) != word for word in self.words)
+        return _have_secret(self.words)
 
     def text(self, words: Iterable[str]) -> str:
         """Return *words*, which are those of this command or a change of it, as the user runs them."""
@@ -117,9 +117,13 @@ def next_line(
     removed = _to_remove(step, resume) if resume is not None else ""
     if removed:
         text = f"{text} (first remove {removed})"
-    if not words:
+    if not words or _have_secret(words):
         return sentence(text)
     return f"{text}: {resume.text(words) if resume is not None and step.rerun else shell_line(words)}"
+
+
+def _have_secret(words: Iterable[str]) -> bool:
+    return any(without_url_secrets(word) != word for word in words)
 
 
 def _showable(resume: ResumeCommand | None) -> ResumeCommand | None:
