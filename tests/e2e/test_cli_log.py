@@ -7,6 +7,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 
@@ -73,12 +75,12 @@ def test_the_log_has_the_result(sandbox: Sandbox, shell: Shell, make_file: MakeF
     assert "error 77: " in (shell.folder / "run.log").read_text().splitlines()[-1]
 
 
+@pytest.mark.parametrize("path", ["no/folder/run.log", "."])
 def test_an_unwritable_log_is_an_error_before_anything_is_sent(
-    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, path: str
 ) -> None:
     """Exit 78, with the path."""
     make_file(600_000)
-    outcome = shell.run("upload", "bigfile", "bucket/key", "--log-file", "no/folder/run.log")
-    assert outcome.code == 78
-    assert "no/folder/run.log" in outcome.err
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--log-file", path)
+    assert (outcome.code, f"the log {path} " in outcome.err) == (78, True), outcome.err
     assert not sandbox.requests

@@ -47,7 +47,7 @@ def check_output_files(ctx: click.Context) -> None:
 
 def old_log(path: Path, number: int) -> Path:
     """Return the path to which the log at *path* is renamed when *number* newer ones follow."""
-    return path.with_name(f"{path.name}.{number}")
+    return Path(f"{path}.{number}")
 
 
 def _option(name: str) -> str:
