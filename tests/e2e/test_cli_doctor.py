@@ -263,7 +263,7 @@ def test_a_refused_connection_ends_the_checks(shell: Shell) -> None:
 @pytest.mark.parametrize("answer", ["403:SignatureDoesNotMatch", "400:UnsupportedAlgorithm"])
 def test_another_signature_is_suggested(sandbox: Sandbox, shell: Shell, answer: str) -> None:
     """If the store rejects the default signature, doctor names one that it accepts."""
-    sandbox.add_fault(f"error={answer},op=any,times={7 if answer[0:3] == '403' else 3}")
+    sandbox.add_fault(f"error={answer},op=any,times={5 if answer[0:3] == '403' else 2}")
     outcome = shell.run("doctor", "bucket")
     assert outcome.code == (77 if answer.startswith("403") else 78)
     assert "the store accepts requests with --signature v2" in outcome.out

@@ -92,6 +92,22 @@ def test_the_printed_command_has_a_valid_part_size(
     assert is_uploaded(sandbox, source)
 
 
+def test_the_printed_command_restarts_until_something_is_stored(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """Then --restart would discard it."""
+    source = make_file(1_000_000)
+    command = ("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1", "--retry-for", "0s", "--restart")
+    refused = shell.run(*command, "--endpoint", "http://127.0.0.1:9")
+    assert next_command(refused).endswith(" --restart")
+    sandbox.add_fault("error=503:SlowDown,op=part,part=2")
+    outcome = shell.run(*command)
+    assert " stored and will not be sent again" in outcome.err
+    assert next_command(outcome) == f"obsup {' '.join(command[:-1])}"
+    assert run_in_shell(shell, next_command(outcome)) == 0
+    assert is_uploaded(sandbox, source)
+
+
 def test_the_printed_command_restarts_the_upload_of_a_changed_source(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:

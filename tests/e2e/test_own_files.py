@@ -118,6 +118,14 @@ def test_two_options_that_would_write_one_file(shell: Shell, sandbox: Sandbox) -
     assert "is the same file as --" in outcome.err
 
 
+def test_a_file_that_a_full_log_would_replace(shell: Shell, sandbox: Sandbox) -> None:
+    """It is named as what it is: no option names it."""
+    make_files(shell, "log.2")
+    outcome = shell.run("upload", "log.2", "bucket/key", "--log-file", "log")
+    assert (outcome.code, stored_keys(sandbox)) == (2, [])
+    assert "old log 2 of --log-file log.2 is the same file as SOURCE log.2" in outcome.err
+
+
 def test_the_journal_of_an_empty_source_file(shell: Shell, sandbox: Sandbox) -> None:
     """--checkpoint must not write its journal into a source."""
     make_files(shell, "a", "b")

@@ -32,7 +32,10 @@ def check_output_files(ctx: click.Context) -> None:
     from obsup.local.walk.overwritten import find_overwritten
 
     if "log_file" in files:  # a full log replaces the old ones
-        files |= {f"old log {one}": old_log(files["log_file"], one) for one in range(1, MAX_OLD_LOGS + 1)}
+        files |= {
+            f"old log {one} of --log-file": old_log(files["log_file"], one)
+            for one in range(1, MAX_OLD_LOGS + 1)
+        }
         outputs += [name for name in files if name.startswith("old log ")]
     sources = list(_sources(ctx))
     found = find_overwritten(outputs, files, sources, kept=files_of_environment(), allowed=allowed)
@@ -51,7 +54,8 @@ def old_log(path: Path, number: int) -> Path:
 
 
 def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    """Return the option of the parameter *name*; the name of an old log has blanks, and stays as it is."""
+    return name if " " in name else f"--{name.replace('_', '-')}"
 
 
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:

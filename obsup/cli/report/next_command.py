@@ -45,6 +45,12 @@ class ResumeCommand(NamedTuple):
         """Whether it contains a presigned URL or a login, so that no message may show it."""
         return _have_secret(self.words)
 
+    def from_the_start(self) -> ResumeCommand:
+        """Return the command line of a run that has stored nothing: it still has --restart, if that was given."""
+        return self._replace(
+            words=tuple(changed(list(self.words), NextStep(add=("--restart",)))), restarts=False
+        )
+
     def text(self, words: Iterable[str]) -> str:
         """Return *words*, which are those of this command or a change of it, as the user runs them."""
         return ("… | " if self.is_piped else "") + shell_line(words)

@@ -298,6 +298,9 @@ def _report_failure(
         explain_stop(error, session, too_short="" if gets_further else f"{work} in that time")
     keeps_parts = session is None or session.keeps_parts
     stored = (tally.stored_parts, tally.parts) if tally is not None and keeps_parts else (0, None)
+    has_stored = session is not None and (tally is None or tally.stored_parts or tally.in_flight)
+    if resume.restarts and not has_stored:
+        resume = resume.from_the_start()
     output.print_message(output.error_lines(error, resume=resume, stored=stored))
     if options.as_json:
         fields = session.fields if session is not None else {}
