@@ -423,3 +423,22 @@ def test_another_upload_replaces_the_object_of_listed_parts(
     with pytest.raises(DataMismatch, match="is not the source"):
         completion.complete()
     assert sandbox.object_path("bucket", "key").read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["none", "error-after=404:NoSuchUpload,op=complete,times=always"])
+def test_damaged_parts_of_a_store_that_does_not_check_checksums(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, fault: str
+) -> None:
+    """It agreed to them. The ETag shows it also after a failed response to Complete, and to a second run."""
+    source = make_file(5 * MIB + 1)
+    for operation in ("part", "parts", "complete", "head"):
+        sandbox.add_fault(f"hide-checksums,op={operation}")
+    sandbox.add_fault("flip-bit,op=part")
+    inside.run("init", source, "bucket/key", "--part-size", "5M", *S3)
+    for number in ("1", "2"):
+        inside.run("part", source, "bucket/key", "--part-number", number, *S3)
+    if fault != "none":
+        sandbox.add_fault(fault)
+    first = inside.run("complete", source, "bucket/key", *S3)
+    assert first.code == (65 if fault == "none" else 69)
+    assert inside.run("complete", source, "bucket/key", *S3).code == 69

@@ -144,7 +144,8 @@ class ManualCompletion:
             etag = etag_of(etags) if context.dialect.etag_is_composite else None
             found = find_object_of(context.store, upload, size=size, etag=etag)
             made = result_of(upload, found) if found is not None and found.verified in BY_CONTENT else None
-            if made is None:
+            # Listed parts may have been damaged at a store that does not check the checksums that it agreed to.
+            if found is None or made is None or probe.is_contradicted(found.info):
                 raise selected.gone(exc, self._selector) from exc
             result, info = made, None
         else:

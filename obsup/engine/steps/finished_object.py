@@ -43,7 +43,7 @@ class FinishedObject(Value):
         if finished is not None and finished.parts:
             found = self._find(finished.size, finished.etag)
         elif receipts:
-            probe = probe_of(self.context, self.upload, receipts)
+            probe = probe_of(self.context, self.upload, receipts, parts_check.stat)
             found = probe.find(by_mark=self.checkpoint is not None and self.checkpoint.is_complete_sent)
         else:
             return self._check_by_object(parts_check, checks)

@@ -172,6 +172,11 @@ class ObjectProbe:
         self._compute_etag = None
         return True
 
+    def is_contradicted(self, info: ObjectInfo) -> bool:
+        """Return whether the object *info*, which is made of the parts of this upload, is not the source."""
+        self._add_etag(info.etag)
+        return contradicts(self._expected, info.etag, info.crc64, ours=True)
+
     def find_marked(self, *, by_mark: bool = True) -> FoundObject | None:
         """Return the object only if upload id or token shows that this very upload made it; *by_mark* as for ``find``.
 
