@@ -87,7 +87,7 @@ def test_a_file_that_one_option_reads_and_another_would_write(
     sources = () if read == "--from-list" else ("bigfile",)
     outcome = shell.run("upload", *sources, "bucket/key", read, "file", written, "link")
     assert (outcome.code, stored_keys(sandbox)) == (2, [])
-    assert f"{written} link is the same file as {read}" in outcome.err
+    assert f"{written} link is the same file as {read}:" in outcome.err
     assert path.read_bytes() == b"#" * 32
 
 

@@ -30,6 +30,7 @@ def check_output_files(ctx: click.Context) -> None:
     from obsup.engine.job.option_values import files_of_environment  # help needs no other package
     from obsup.local.files.existing import is_directory
     from obsup.local.walk.overwritten import find_overwritten
+    from obsup.options.table import rows_of
 
     if "log_file" in files:  # a full log replaces the old ones
         files |= {
@@ -41,21 +42,17 @@ def check_output_files(ctx: click.Context) -> None:
     found = find_overwritten(outputs, files, sources, kept=files_of_environment(), allowed=allowed)
     if found is None:
         return
-    what = found.what or f"the same file as {_option(found.other)}"
+    rows = {row.parameter: row.option for _, row in rows_of(ctx.command.name or "")}
+    what = found.what or f"the same file as {rows.get(found.other, found.other)}"
     if found.source is not None:
         what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
-    text = f"{_option(found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
+    text = f"{rows.get(found.name, found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
     raise click.UsageError(text, ctx)
 
 
 def old_log(path: Path, number: int) -> Path:
     """Return the path to which the log at *path* is renamed when *number* newer ones follow."""
     return Path(f"{path}.{number}")
-
-
-def _option(name: str) -> str:
-    """Return the option of the parameter *name*; the name of an old log has blanks, and stays as it is."""
-    return name if " " in name else f"--{name.replace('_', '-')}"
 
 
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:

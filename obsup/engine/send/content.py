@@ -251,8 +251,10 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *
 
 def _take_confirmed_md5(content_md5: str, stored: Stored, digest: PartDigest) -> None:
     """Record the Content-MD5 that was sent, if the ETag is the same and no MD5 was computed of the bytes."""
+    if not content_md5 or digest.md5 is not None:
+        return
     sent_md5 = b64decode(content_md5).hex()
-    if sent_md5 and digest.md5 is None and stored.etag.lower() == sent_md5:
+    if stored.etag.lower() == sent_md5:
         digest.record_md5(sent_md5)
 
 

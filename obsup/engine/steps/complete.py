@@ -18,7 +18,7 @@ from obsup.engine.proof.object_proof import (
     etag_of,
     with_listed_checksum,
 )
-from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck, has_opaque_etags
+from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.steps.copy_part import check_copied_parts
 from obsup.engine.steps.finished_object import FinishedObject, result_of
 from obsup.engine.steps.lookup import (
@@ -30,6 +30,7 @@ from obsup.engine.steps.lookup import (
 )
 from obsup.engine.upload.adoption import agreed_checksum, list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
+from obsup.engine.verify.etag_trial import has_opaque_etags
 from obsup.engine.verify.existing_object import is_seen
 from obsup.engine.verify.made_object import find_object_of
 from obsup.engine.verify.object_lock import confirm_lock

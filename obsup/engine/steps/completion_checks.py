@@ -21,7 +21,7 @@ from obsup.engine.proof.part_list import (
 from obsup.engine.proof.part_proof import DigestChoice, has_content
 from obsup.engine.steps.lookup import FoundUpload
 from obsup.engine.verify.comparison import CannotCompare
-from obsup.engine.verify.etag_trial import EtagTrial
+from obsup.engine.verify.etag_trial import has_opaque_etags
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.processes.executors import open_threads
 from obsup.local.source.digest import PartDigest
@@ -228,11 +228,6 @@ class PartsCheck:
             self._context.note(
                 "it was not checked that the last part is stored: give SOURCE, --parts or --expect-size"
             )
-
-
-def has_opaque_etags(context: UploadContext) -> bool:
-    """Try out whether the bucket encrypts by default without showing it: then an ETag that differs means nothing."""
-    return EtagTrial(context.store, context.request.target, context.send_options).shows_opaque_etags()
 
 
 def _outcomes(

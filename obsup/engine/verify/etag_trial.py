@@ -10,6 +10,7 @@ from io import BytesIO
 
 from obsup import events
 from obsup.dialects.endpoints import is_vendor_host
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import SendOptions
 from obsup.errors import DataMismatch, NetworkError, ObsupError, StoreError
 from obsup.local.state import started_uploads
@@ -131,6 +132,11 @@ class EtagTrial:
             return {one.upload_id for one in store.list_uploads(self.target.bucket, self.target.key)}
         except (ObsupError, StoreError, NetworkError):
             return set()
+
+
+def has_opaque_etags(context: UploadContext) -> bool:
+    """Try out whether the bucket encrypts by default without showing it: then an ETag that differs means nothing."""
+    return EtagTrial(context.store, context.request.target, context.send_options).shows_opaque_etags()
 
 
 def abort_unused(store: ObjectStore, upload: Upload, observe: events.Observer) -> None:

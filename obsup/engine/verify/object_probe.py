@@ -34,7 +34,7 @@ from obsup.engine.proof.object_proof import (
 )
 from obsup.engine.proof.part_list import windows_of
 from obsup.engine.verify.comparison import CannotCompare
-from obsup.engine.verify.etag_trial import EtagTrial
+from obsup.engine.verify.etag_trial import has_opaque_etags
 from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible, to_permit_head
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import compare_with_request
@@ -309,9 +309,8 @@ def probe_of(
     def compute_etag() -> str | None:
         hashed = [_with_md5(context, part, one, stat) for part, one in windows_of(receipts)] if stat else []
         is_shown = all(one.etag.lower() in ("", one.md5) for one in hashed)
-        trial = EtagTrial(context.store, upload.target, context.send_options)
         # Parts may have been damaged at a store that does not check the checksums that it agreed to.
-        return expected_etag(hashed, context.dialect) if is_shown or not trial.shows_opaque_etags() else None
+        return expected_etag(hashed, context.dialect) if is_shown or not has_opaque_etags(context) else None
 
     expected = expected_object(receipts, upload, dialect=context.dialect, opaque_etags=opaque)
     if crc64 is not None:
