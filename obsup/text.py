@@ -19,12 +19,12 @@ MASK = "***"
 _MAX_PRINTABLE = 500
 # Windows has no printf, but a backslash in every path.
 _ESCAPES = {"\t": "\\t", "\n": "\\n"} | ({"\\": "\\\\"} if HAS_POSIX_TOOLS else {})
-_SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$|^sig$")
-_WORD = re.compile(r"\S+")
+# Compiled when they are first used: few runs show a URL.
+_SECRET_NAME = r"(?i)authorization|secret|password|signature|cookie|(token|key)$|^sig$"
 # What only a URL has: its scheme, or its signature.
-_URL = re.compile(r"(?i)https?:[/\\]|[?&](?:[\w.%-]*signature|sig)=")
-_LOGIN = re.compile(r"(?i)(https?:[/\\]+)[^\s/\\?#'\"]+@")
-_PARAMETER = re.compile(r"([?&]([\w.%-]+)=)[^\s&'\"]*[^\s&'\".,:;)]")
+_URL = r"(?i)https?:[/\\]|[?&](?:[\w.%-]*signature|sig)="
+_LOGIN = r"(?i)(https?:[/\\]+)[^\s/\\?#'\"]+@"
+_PARAMETER = r"([?&]([\w.%-]+)=)[^\s&'\"]*[^\s&'\".,:;)]"
 _NAMES_ARE_UTF_8 = sys.getfilesystemencoding() == "utf-8"
 
 
@@ -47,7 +47,7 @@ def shell_word(word: object) -> str:
 @lru_cache(maxsize=256)
 def names_secret(name: str) -> bool:
     """Return whether the value of the header or parameter *name* is a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return re.search(_SECRET_NAME, name) is not None
 
 
 def without_url_secrets(text: str) -> str:
@@ -57,12 +57,12 @@ def without_url_secrets(text: str) -> str:
     """
     if "@" not in text and "=" not in text:
         return text
-    return _WORD.sub(lambda word: _masked(word[0]) if _URL.search(word[0]) else word[0], text)
+    return re.sub(r"\S+", lambda word: _masked(word[0]) if re.search(_URL, word[0]) else word[0], text)
 
 
 def _masked(url: str) -> str:
-    url = _LOGIN.sub(rf"\1{MASK}@", url)
-    return _PARAMETER.sub(lambda match: f"{match[1]}{MASK}" if names_secret(match[2]) else match[0], url)
+    url = re.sub(_LOGIN, rf"\1{MASK}@", url)
+    return re.sub(_PARAMETER, lambda match: f"{match[1]}{MASK}" if names_secret(match[2]) else match[0], url)
 
 
 def without_password(url: str, mask: str = MASK) -> str:
